@@ -1,0 +1,93 @@
+// swift-tools-version: 6.2
+import Foundation
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+/// A target of ours: Swift 6 mode, warnings as errors. The list of imports is the architecture (Docs/Architecture.md).
+func target(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// While the first targets are being written: only those that exist.
+func present(_ all: [Target]) -> [Target] {
+  let root = Context.packageDirectory
+  return all.filter {
+    FileManager.default.fileExists(atPath: root + ($0.type == .test ? "/Tests/" : "/Sources/") + $0.name)
+  }
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+  name: "FileStore",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+  ],
+  targets: present([
+    // ground
+    .target(name: "CLinux"),
+    .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    target("Primitives", ["CLinux"]),
+
+    // pure
+    target("Raft", ["Primitives", deque]),
+    target("Journal", ["Primitives", "Raft", deque]),
+    target("Store", ["Primitives"]),
+    target("Tables", ["Primitives", "Store"]),
+    target("Checkers", ["Primitives"]),
+
+    // compose
+    target("Node", ["Primitives", "Raft", "Journal", "Store", "Tables", deque]),
+
+    // edge
+    target("Ring", ["Primitives", "CLinux", "CURing"]),
+    target("Transport", ["Primitives", "CLinux", "COpenSSL", "CNghttp2"]),
+
+    // assemble
+    target("Server", ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", yams, logging]),
+    target("FileStoreClient", ["Primitives", "Tables", "Ring", "Transport"]),
+    target("Simulator", ["Primitives", "Node", "Raft", "Journal", "Store", "Tables", "Checkers"]),
+
+    // run
+    program("filestored", ["Server", argumentParser]),
+    program("fscluster", ["FileStoreClient", "Journal", "Store", "Tables", "Transport", argumentParser, yams]),
+    program(
+      "fsbench", ["FileStoreClient", "Server", "Journal", "Store", "Tables", "Ring", "Transport", argumentParser]),
+    program("simulate", ["Simulator", argumentParser]),
+
+    // tests
+    tests("PrimitivesTests", ["Primitives"]),
+    tests("RaftTests", ["Raft", "Primitives"]),
+    tests("JournalTests", ["Journal", "Raft", "Primitives"]),
+    tests("StoreTests", ["Store", "Primitives"]),
+    tests("TablesTests", ["Tables", "Store", "Primitives"]),
+    tests("CheckersTests", ["Checkers", "Primitives"]),
+    tests("NodeTests", ["Node", "Raft", "Journal", "Store", "Tables", "Primitives"]),
+    tests("RingTests", ["Ring", "Primitives"]),
+    tests("TransportTests", ["Transport", "Primitives"]),
+    tests("ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives"]),
+    tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
+    tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
+  ])
+)

@@ -1,0 +1,68 @@
+#include "clinux.h"
+#include <string.h>
+
+static uint32_t table[8][256];
+
+__attribute__((constructor)) static void make_table(void) {
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t c = i;
+    for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
+    table[0][i] = c;
+  }
+  for (uint32_t i = 0; i < 256; i++)
+    for (int t = 1; t < 8; t++) table[t][i] = (table[t - 1][i] >> 8) ^ table[0][table[t - 1][i] & 0xFF];
+}
+
+static uint32_t portable(uint32_t c, const uint8_t *p, size_t n) {
+  while (n >= 8) {
+    uint64_t w;
+    memcpy(&w, p, 8);
+    w ^= c;
+    c = table[7][w & 0xFF] ^ table[6][(w >> 8) & 0xFF] ^ table[5][(w >> 16) & 0xFF] ^ table[4][(w >> 24) & 0xFF] ^
+        table[3][(w >> 32) & 0xFF] ^ table[2][(w >> 40) & 0xFF] ^ table[1][(w >> 48) & 0xFF] ^ table[0][w >> 56];
+    p += 8;
+    n -= 8;
+  }
+  while (n--) c = (c >> 8) ^ table[0][(c ^ *p++) & 0xFF];
+  return c;
+}
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+__attribute__((target("sse4.2"))) static uint32_t hardware(uint32_t c, const uint8_t *p, size_t n) {
+  uint64_t c64 = c;
+  while (n >= 8) {
+    uint64_t w;
+    memcpy(&w, p, 8);
+    c64 = _mm_crc32_u64(c64, w);
+    p += 8;
+    n -= 8;
+  }
+  c = (uint32_t)c64;
+  while (n--) c = _mm_crc32_u8(c, *p++);
+  return c;
+}
+static int has_hardware(void) { return __builtin_cpu_supports("sse4.2"); }
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+#include <arm_acle.h>
+static uint32_t hardware(uint32_t c, const uint8_t *p, size_t n) {
+  while (n >= 8) {
+    uint64_t w;
+    memcpy(&w, p, 8);
+    c = __crc32cd(c, w);
+    p += 8;
+    n -= 8;
+  }
+  while (n--) c = __crc32cb(c, *p++);
+  return c;
+}
+static int has_hardware(void) { return 1; }
+#else
+static uint32_t hardware(uint32_t c, const uint8_t *p, size_t n) { return portable(c, p, n); }
+static int has_hardware(void) { return 0; }
+#endif
+
+uint32_t fs_crc32c(uint32_t crc, const void *bytes, size_t count) {
+  uint32_t c = ~crc;
+  return ~(has_hardware() ? hardware(c, bytes, count) : portable(c, bytes, count));
+}
