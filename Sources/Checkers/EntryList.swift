@@ -5,7 +5,8 @@
 struct EntryList {
   private var following: [Int]
   private var preceding: [Int]
-  private let end: Int
+  /// The entry behind the last.
+  let end: Int
 
   /// At equal times calls stand before answers: such operations are concurrent.
   init(_ times: [(invoked: UInt64, returned: UInt64)]) {

@@ -18,7 +18,8 @@ import Primitives
 // 2. **Operations of unknown outcome** are never taken for themselves. They can always be moved later or left out,
 //    unless the operation directly after needs them. So one is taken only together with an operation that is impossible
 //    without it (or with a chain of them: an unknown delete, an unknown put-if-absent, then a get that finds it). Those
-//    whose value nobody ever saw are alike, and only the first of them is tried.
+//    whose value nobody ever saw are alike, and only the first of them is tried. A configuration is not entered again
+//    with more of them used up.
 //
 // The search is exponential in the worst case; a bound on its steps ends it with `.undecided`, which a caller has to
 // treat as a failure of the test, not of the database.

@@ -3,7 +3,7 @@ import Primitives
 /// The search for an order of one key's operations. See Linearizability.swift for how and why.
 ///
 /// Invariants: the linked list holds exactly the entries of operations not taken; `frames.count == moves.count + 1`;
-/// each configuration in `visited` was entered once.
+/// `visited` holds each configuration entered with what it had used.
 struct LinearizabilitySearch {
   enum Ending { case found, exhausted, gaveUp }
 
@@ -22,7 +22,7 @@ struct LinearizabilitySearch {
   private let looksAhead: Bool
   /// How many operations of each unknown kind are taken; always the first ones.
   private var used: [UInt16]
-  private var visited: Set<Configuration> = []
+  private var visited: [Configuration: [[UInt16]]] = [:]
   private var frames: [Frame] = []
   private var moves: [Move] = []
   /// The longest order met, and the state and the operations that could not follow it.
@@ -66,11 +66,20 @@ struct LinearizabilitySearch {
     if known[move.operation].told != .zero { takenWithVersion += 1 }
     countRead(move.operation, -1)
     for kind in move.chain { used[kind] += 1 }
-    guard visited.insert(Configuration(taken: taken.trimmed, used: used, state: move.state)).inserted else {
-      return undo(move)
-    }
+    guard isNew(Configuration(taken: taken.trimmed, state: move.state)) else { return undo(move) }
     moves.append(move)
     frames.append(Frame(state: move.state, cursor: list.first))
+  }
+
+  /// Whether `configuration` was not yet tried with at most the unknown operations that are used now: fewer used leave
+  /// more to choose from.
+  private mutating func isNew(_ configuration: Configuration) -> Bool {
+    let place = visited.index(forKey: configuration)
+    if let place, visited.values[place].contains(where: { tried in zip(tried, used).allSatisfy { $0 <= $1 } }) {
+      return false
+    }
+    visited[configuration, default: []].append(used)
+    return true
   }
 
   private mutating func undo(_ move: Move) {
@@ -85,6 +94,13 @@ struct LinearizabilitySearch {
   private mutating func nextMove() -> Move? {
     let top = frames.count - 1
     let state = frames[top].state
+    if frames[top].isFresh {
+      frames[top].isFresh = false
+      if let move = harmlessMove(from: state) {
+        frames[top].close(at: list.end)
+        return move
+      }
+    }
     while list.isCall(frames[top].cursor) {
       let operation = frames[top].cursor / 2
       frames[top].cursor = list.next(frames[top].cursor)
@@ -92,6 +108,17 @@ struct LinearizabilitySearch {
     }
     if frames[top].chainMoves == nil { frames[top].chainMoves = chainMoves(from: state) }
     return frames[top].chainMoves?.popLast()
+  }
+
+  /// An operation that is possible now and changes nothing. If any order goes on from here, one goes on with it, so no
+  /// other move needs to be tried.
+  private func harmlessMove(from state: RegisterState) -> Move? {
+    var entry = list.first
+    while list.isCall(entry) {
+      if follow(state, by: entry / 2) == state { return Move(operation: entry / 2, state: state, chain: []) }
+      entry = list.next(entry)
+    }
+    return nil
   }
 
   /// The state after known operation `operation`, nil if it cannot be next.
@@ -105,9 +132,10 @@ struct LinearizabilitySearch {
   /// Whether a told version could no longer be given, or a value no longer be read that was read.
   private func isDeadEnd(_ next: RegisterState, from state: RegisterState) -> Bool {
     guard looksAhead else { return false }
-    if takenWithVersion < toldVersions.count, next.floor > toldVersions[takenWithVersion] { return true }
-    let isOverwritten = state.isPresent && (!next.isPresent || next.value != state.value)
-    return isOverwritten && readsLeft[state.value, default: 0] > 0
+    let lowestTold = takenWithVersion < toldVersions.count ? toldVersions[takenWithVersion] : Timestamp(.max)
+    if next.floor > lowestTold { return true }
+    guard state.isPresent, !next.isSameRow(as: state) else { return false }
+    return state.version == lowestTold || readsLeft[state.value, default: 0] > 0
   }
 
   private mutating func countRead(_ operation: Int, _ change: Int) {
@@ -286,10 +314,17 @@ private struct Frame {
   /// The next entry to try.
   var cursor: Int
   var chainMoves: [Move]?
+  /// No move has been tried yet.
+  var isFresh = true
+
+  /// No further move is to be tried.
+  mutating func close(at end: Int) {
+    cursor = end
+    chainMoves = []
+  }
 }
 
 private struct Configuration: Hashable {
   let taken: BitSet
-  let used: [UInt16]
   let state: RegisterState
 }

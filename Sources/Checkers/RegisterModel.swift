@@ -48,6 +48,12 @@ struct RegisterState: Hashable, Sendable {
     }
   }
 
+  /// Whether nothing was written since `earlier`; its version may have become known.
+  func isSameRow(as earlier: RegisterState) -> Bool {
+    isPresent == earlier.isPresent && value == earlier.value
+      && (version == earlier.version || earlier.version == .zero)
+  }
+
   /// The same register, its version now known to be `told`; nil if it is another one.
   private func bound(to told: Timestamp?) -> RegisterState? {
     guard let told else { return self }
