@@ -20,7 +20,8 @@ import Primitives
 // | AckedIsCommitted | what a client was told is in the committed log |
 //
 // CommittedIsDurableInv follows from QuorumLogInv here, because only durable copies count. Not checked: that a voter's
-// log contains the committed prefix of the one it voted for (it is false).
+// log contains the committed prefix of the one it voted for (it is false). Not known here: disks that are wiped, and logs
+// that lose what was durable through damage; such a replica is to be told to the tracker under a new node id.
 //
 // The memory grows with the log (about 100 bytes an entry and replica): made for runs of thousands of entries.
 

@@ -3,7 +3,8 @@ import Primitives
 /// Something that happened to a replica of a shard, as the tracker is told it. Facts are told in the order in which they
 /// happened; for one step of a replica: what became durable, then leadership, the log, commits, applications, answers.
 package enum RaftFact: Equatable, Sendable {
-  /// The replica's log now has `entry` at `index` and ends there: what stood at it and behind was truncated.
+  /// The replica's log now has `entry` at `index` and ends there: what stood at it and behind was truncated. Not told for
+  /// entries that were in the log already.
   case appended(NodeID, LogIndex, LogFact)
   /// The log up to `index`, as it stands now, is on the replica's disk.
   case logPersisted(NodeID, through: LogIndex)

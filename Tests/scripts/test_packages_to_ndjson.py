@@ -12,6 +12,7 @@ import sys
 import unittest
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "Cluster" / "packages-to-ndjson"
+sys.dont_write_bytecode = True
 loader = importlib.machinery.SourceFileLoader("packages_to_ndjson", str(SCRIPT))
 spec = importlib.util.spec_from_loader(loader.name, loader)
 module = importlib.util.module_from_spec(spec)
