@@ -1,0 +1,27 @@
+// Commit: by a quorum of durable logs, and only by an entry of the leader's own term (Raft, section 5.4.2).
+
+import Primitives
+
+extension RaftGroup {
+  /// Commits what a quorum holds durably, this replica's own disk being one of them.
+  mutating func maybeCommit(into effects: inout RaftEffects) {
+    guard leadership != nil else { return }
+    let reached = LogIndex(configuration.quorumValue { match(of: $0).rawValue })
+    if reached > log.commitIndex, log.term(at: reached) == term {
+      commit(through: reached, into: &effects)
+      maybeAnswerReads(into: &effects)
+    }
+    let held = LogIndex(configuration.allVotersValue { match(of: $0).rawValue })
+    heldByAll = max(heldByAll, min(held, log.commitIndex))
+  }
+
+  private func match(of member: Member) -> LogIndex {
+    member == me ? log.durableIndex : (progress(of: member)?.match ?? .zero)
+  }
+
+  /// Hands out everything up to `index` for applying.
+  mutating func commit(through index: LogIndex, into effects: inout RaftEffects) {
+    effects.committed.append(contentsOf: log.entries(from: log.commitIndex.next, through: index))
+    log.commit(through: index)
+  }
+}
