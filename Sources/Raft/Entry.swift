@@ -90,7 +90,8 @@ package struct RestoredGroup: Sendable {
   /// What the checkpoint holds applied, and that entry's term.
   package var appliedIndex: LogIndex
   package var appliedTerm: Term
-  /// The oldest entry that the journal still has; whatever is older was held by every voter.
+  /// The oldest entry that the journal still has. When it is above 1, older ones were dropped, and that is only done
+  /// below `RaftGroup.retainedFrom`: so every voter holds this one.
   package var logStart: LogIndex
   /// All recovered entries after `appliedIndex`, contiguous, durable.
   package var entries: [Entry]

@@ -27,7 +27,7 @@ struct Progress: Sendable {
   let member: Member
   private(set) var state = State.probe(waiting: false)
   /// The follower's log is durable and equal to ours through here.
-  private(set) var match = LogIndex.zero
+  private(set) var match: LogIndex
   /// The first entry to be sent next.
   private(set) var next: LogIndex
   private var inflight: Deque<Sent> = []
@@ -41,8 +41,11 @@ struct Progress: Sendable {
   /// The term of an entry that is no longer in memory, known from the last load.
   var loadedPrevious: (index: LogIndex, term: Term)?
 
-  init(member: Member, next: LogIndex) {
+  /// - Parameter match: what it surely has from earlier terms: the index that all voters hold, if it is a voter.
+  init(member: Member, match: LogIndex, next: LogIndex) {
+    precondition(match < next, "the next entry is not there yet")
     self.member = member
+    self.match = match
     self.next = next
   }
 

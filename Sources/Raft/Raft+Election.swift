@@ -194,7 +194,9 @@ extension RaftGroup {
     let next = log.lastIndex.next
     leadership = Leadership(
       startedAt: clock, firstIndex: next, heartbeatAt: clock + settings.heartbeatInterval,
-      followers: configuration.peers(of: me).map { Progress(member: $0, next: next) })
+      followers: configuration.peers(of: me).map {
+        Progress(member: $0, match: configuration.isVoter($0) ? heldByAll : .zero, next: next)
+      })
     state = .leader
     effects.changes.append(.becameLeader(term))
     if configurationIndex == .zero {

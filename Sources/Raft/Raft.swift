@@ -127,7 +127,7 @@ package struct RaftGroup: Sendable {
     precondition(hardState.term >= log.lastTerm, "a term is durable before its entries")
     precondition(restored.configurationIndex <= restored.appliedIndex, "the configuration is of the checkpoint")
     configurations = [ConfigurationAt(index: restored.configurationIndex, configuration: restored.configuration)]
-    heldByAll = min(restored.logStart.previous, restored.appliedIndex)
+    heldByAll = restored.logStart > LogIndex(1) ? min(restored.logStart, restored.appliedIndex) : .zero
     announcedTerm = restored.hardState.term
     clock = now
     self.random = random
