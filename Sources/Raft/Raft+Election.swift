@@ -198,6 +198,7 @@ extension RaftGroup {
         Progress(member: $0, match: configuration.isVoter($0) ? heldByAll : .zero, next: next)
       })
     state = .leader
+    refreshQuorumSentAt()
     effects.changes.append(.becameLeader(term))
     if configurationIndex == .zero {
       appendOwn(.configuration, configuration.encoded())

@@ -40,8 +40,9 @@ extension RaftGroup {
   /// True while this replica leads, has committed an entry of its term, and nobody else can have been elected. A read
   /// may then run once `commitIndex` is applied.
   package func canServeRead(at now: Instant) -> Bool {
-    guard settings.leases, hasCommittedInTerm, leadership?.leaseEnded == false else { return false }
-    if configuration.voters == [me], configuration.outgoing.isEmpty { return true }
+    guard settings.leases, hasCommittedInTerm, leadership?.leaseEnded == false,
+      let quorumSentAt = leadership?.quorumSentAt
+    else { return false }
     return max(now, clock) < quorumSentAt + settings.leaseDuration
   }
 

@@ -10,6 +10,8 @@ struct Leadership: Sendable {
   var heartbeatAt: Instant
   /// All other members, ascending.
   var followers: [Progress]
+  /// A quorum follows since this time at least; zero before a quorum answered in this term.
+  var quorumSentAt = Instant.zero
   /// Told somebody to campaign: no lease for the rest of the term.
   var leaseEnded = false
   var reads = ReadQueue()
@@ -29,8 +31,7 @@ struct Leadership: Sendable {
 
 extension RaftGroup {
   var leaderDeadline: Instant {
-    guard let leadership else { return .never }
-    return min(leadership.heartbeatAt, quorumDeadline, leadership.transfer?.deadline ?? .never)
+    min(leadership?.heartbeatAt ?? .never, quorumDeadline, leadership?.transfer?.deadline ?? .never)
   }
 
   mutating func tickLeader(into effects: inout RaftEffects) {
@@ -44,16 +45,17 @@ extension RaftGroup {
   /// When the leader steps down unless a quorum answers. Counted from the time of sending, so that answers which lay
   /// around while this process was stopped prove nothing.
   private var quorumDeadline: Instant {
-    guard let leadership else { return .never }
-    return max(quorumSentAt, leadership.startedAt) + settings.quorumTimeout
+    guard let quorumSentAt = leadership?.quorumSentAt, let startedAt = leadership?.startedAt else { return .never }
+    return max(quorumSentAt, startedAt) + settings.quorumTimeout
   }
 
-  /// A quorum has answered something sent at this time or later; the leader itself always has.
-  var quorumSentAt: Instant {
-    Instant(
-      nanoseconds: configuration.quorumValue { member in
-        member == me ? clock.nanoseconds : (progress(of: member)?.answeredSentAt.nanoseconds ?? 0)
-      })
+  /// A quorum has answered something sent at this time or later; the leader itself always has. Kept, since every leased
+  /// read asks for it.
+  mutating func refreshQuorumSentAt() {
+    let sentAt = configuration.quorumValue { member in
+      member == me ? Instant.never.nanoseconds : (progress(of: member)?.answeredSentAt.nanoseconds ?? 0)
+    }
+    leadership?.quorumSentAt = Instant(nanoseconds: sentAt)
   }
 
   func progress(of member: Member) -> Progress? {
@@ -183,6 +185,7 @@ extension RaftGroup {
     guard message.term == term, let i = leadership?.position(of: message.from) else { return }
     guard reply.sentAt <= clock else { return }
     leadership?.followers[i].heard(sentAt: reply.sentAt, readRound: reply.readRound)
+    refreshQuorumSentAt()
     switch reply.outcome {
     case .accepted(let match, let received):
       guard match <= received, received <= log.lastIndex else { return }
