@@ -116,8 +116,11 @@ extension RaftGroup {
   }
 
   /// An append without entries, whatever is in flight: it carries commit, lease and read round, is answered at once, and
-  /// a rejection of it shows that something was lost. Then what else may be sent.
+  /// a rejection of it shows that something was lost. Then what else may be sent. A new probe takes its place.
   private mutating func heartbeat(_ i: Int, into effects: inout RaftEffects) {
+    let sent = effects.messages.count
+    if leadership?.followers[i].isProbing == true { feed(i, into: &effects) }
+    if effects.messages.count > sent { return }
     if let next = leadership?.followers[i].next, let previousTerm = previousTerm(i) {
       send(i, after: next.previous, previousTerm, [], into: &effects)
     } else {

@@ -40,7 +40,7 @@ extension ScriptWorld {
     case "timeout": runTimeout(line)
     case "advance": now = now + .milliseconds(UInt64(line.words[0]) ?? 0)
     case "tick": step(line.replica(0), .tick)
-    case "elect": runElect(line)
+    case "elect", "win": runElect(line)
     case "propose": propose(line.replica(0), .command, Array(line.words[1].utf8))
     case "propose-large": propose(line.replica(0), .command, [UInt8](repeating: 120, count: Int(line.words[1]) ?? 0))
     case "persist": persist(line.replica(0), through: line.number("through"))
@@ -81,14 +81,16 @@ extension ScriptWorld {
     step(line.replica(0), .tick)
   }
 
-  /// Past everybody's promises, the replica campaigns, wins and replicates its first entry. Only the news is told.
+  /// Past everybody's promises, the replica campaigns and wins (a leader notices that it lost its quorum); after `elect` its first entry is replicated too, after
+  /// `win` that is still on the way. Only the news is told.
   private func runElect(_ line: ScriptLine) {
     let before = output.count
     now = now + settings.electionTimeoutMax + .milliseconds(1)
+    for i in among(line).sorted() where replicas[i]?.group?.isLeader == true { step(i, .tick) }
     step(line.replica(0), .tick)
     output.removeLast(output.count - before)
+    if line.name == "win" { return stabilize(quiet: true, among: among(line), isElection: true) }
     runStabilize(line)
-    inFlight = inFlight.filter { among(line).contains($0.toNode) == false }
   }
 
   private func among(_ line: ScriptLine) -> Set<Int> {
@@ -108,7 +110,8 @@ extension ScriptWorld {
       if word == "all" { return true }
       if word.contains("->") {
         let ends = word.split(separator: "->", omittingEmptySubsequences: false).map(String.init)
-        return (ends[0] == "*" || ends[0] == "\(message.fromNode)") && (ends[1] == "*" || ends[1] == "\(message.toNode)")
+        return (ends[0] == "*" || ends[0] == "\(message.fromNode)")
+          && (ends[1] == "*" || ends[1] == "\(message.toNode)")
       }
       return word == message.body.kind
     }
@@ -149,7 +152,8 @@ extension ScriptWorld {
       body = .appendReply(
         AppendReply(
           outcome: .rejected(
-            previousIndex: line.position("prev").0, hintIndex: line.position("hint").0, hintTerm: line.position("hint").1),
+            previousIndex: line.position("prev").0, hintIndex: line.position("hint").0,
+            hintTerm: line.position("hint").1),
           sentAt: .zero, readRound: 0))
     default: return output.append("cannot make \(line.words[1])")
     }

@@ -25,8 +25,6 @@ final class ScriptWorld {
   var output: [String] = []
   private var effects = RaftEffects()
 
-  var start = Instant(nanoseconds: 1_000_000_000)
-
   func found(_ n: Int) {
     count = n
     configuration = Configuration(voters: (1...n).map(member))
@@ -111,16 +109,21 @@ final class ScriptWorld {
   }
 
   /// Orders performed and messages delivered in turn until nothing is left. Says only what changes.
-  func stabilize(quiet: Bool, among members: Set<Int>) {
+  func stabilize(quiet: Bool, among members: Set<Int>, isElection: Bool = false) {
     let before = output.count
     for _ in 0..<1000 {
       var isIdle = true
       for i in members.sorted() where replicas[i]?.group != nil && replicas[i]?.disk.queue.isEmpty == false {
+        if isElection, replicas[i]?.group?.isLeader == true { continue }
         persist(i)
         isIdle = false
       }
-      let batch = inFlight.filter { members.contains($0.toNode) && members.contains($0.fromNode) }
-      inFlight.removeAll { members.contains($0.toNode) && members.contains($0.fromNode) }
+      let chosen = { (message: RaftMessage) in
+        members.contains(message.toNode) && members.contains(message.fromNode)
+          && (!isElection || message.body.kind.contains("vote"))
+      }
+      let batch = inFlight.filter(chosen)
+      inFlight.removeAll(where: chosen)
       for message in batch { deliver(message) }
       if isIdle, batch.isEmpty { break }
     }
