@@ -90,17 +90,15 @@ struct Progress: Sendable {
     }
   }
 
-  /// It has not what stood before a message. False when that is old news: then nothing changes.
+  /// It has not what stood before a message. Old news changes nothing.
   ///
   /// - Parameter agreed: the last index at which the logs may agree, by its hint and our log.
-  @discardableResult
-  mutating func rejected(previousIndex: LogIndex, agreed: LogIndex) -> Bool {
+  mutating func rejected(previousIndex: LogIndex, agreed: LogIndex) {
     switch state {
-    case .probe: guard previousIndex == next.previous, previousIndex > match else { return false }
-    case .replicate: guard previousIndex > match, previousIndex < next else { return false }
+    case .probe: guard previousIndex == next.previous, previousIndex > match else { return }
+    case .replicate: guard previousIndex > match, previousIndex < next else { return }
     }
     probe(from: max(match, min(agreed, previousIndex.previous)).next)
-    return true
   }
 
   /// The link broke: begin again behind what is surely there.
