@@ -183,6 +183,7 @@ extension RaftGroup {
   mutating func becomeFollower(in newTerm: Term, leader: Member?, into effects: inout RaftEffects) {
     let wasFollower = role == .follower
     endLeadership(into: &effects)
+    held.removeAll { $0.body.isElectionRequest }
     if newTerm > term { setHardState(HardState(term: newTerm)) }
     state = .follower(Following(leader: leader, verified: log.commitIndex))
     // A follower that only learned of a term keeps its timer: the sender of a worse log must not hold up a better one.

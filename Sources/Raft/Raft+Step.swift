@@ -151,6 +151,14 @@ extension RaftGroup {
 }
 
 extension RaftMessage.Body {
+  /// Means something only while its sender is a candidate.
+  var isElectionRequest: Bool {
+    switch self {
+    case .preVote, .vote: true
+    default: false
+    }
+  }
+
   func isSameKind(as other: RaftMessage.Body) -> Bool {
     switch (self, other) {
     case (.preVote, .preVote), (.preVoteReply, .preVoteReply), (.vote, .vote), (.voteReply, .voteReply),

@@ -24,6 +24,7 @@ import Testing
     let before = cluster.checker.committedIndex
     #expect(cluster.checker.violations.isEmpty, "seed \(seed): \(cluster.checker.violations.first ?? "")")
     guard cluster.checker.violations.isEmpty else { return }
+    for i in cluster.replicas.indices where cluster.replicas[i].group?.isLeader == true { cluster.propose(i) }
     cluster.run(until: 7_000_000_000)
     #expect(cluster.checker.violations.isEmpty, "seed \(seed): \(cluster.checker.violations.first ?? "")")
     #expect(cluster.checker.committedIndex > before, "seed \(seed): nothing commits after healing")

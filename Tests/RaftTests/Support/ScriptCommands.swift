@@ -1,4 +1,10 @@
-// The commands of a script. A line is: name, then words and key=value options. See Scripts/README.txt.
+// The commands of a script. A line is a name, then words and key=value options.
+//
+//     cluster N [leases=off] [apply=manual] [cache= append= unapplied= inflight=]     advance MS     tick N
+//     timeout N (clock to its deadline, then tick)      elect N, win N [among=1,2]     stabilize [loud] [among=1,2]
+//     propose N TEXT   propose-large N BYTES   read N ID   lease N   transfer N TO   unreachable N TO   apply N INDEX
+//     persist N [through=ORDER]   load N [failing]   crash N [keeping=ORDERS]   start N   status [N]
+//     deliver, drop, duplicate [1->2] [KIND] [nth=]     send 1->2 KIND term= … (a message out of nowhere)
 
 import Primitives
 

@@ -45,7 +45,7 @@ extension TestCluster {
     case 5: cut = [i * 3 + (i + 1) % 3, ((i + 1) % 3) * 3 + i]
     case 6: isolate(replicas.firstIndex { $0.group?.isLeader == true } ?? i)
     case 7: cut.insert(Int(random.below(9)))
-    case 8: pause(i)
+    case 8: pause(random.chance(1, outOf: 2) ? i : replicas.firstIndex { $0.group?.isLeader == true } ?? i)
     default: transfer(to: i)
     }
   }
