@@ -1,0 +1,130 @@
+import DequeModule
+import Primitives
+import Raft
+
+// Room for the next block, the spare segment, and freeing of old ones.
+
+/// Where the next block goes and how large it may be.
+struct BlockRoom: Equatable {
+  let bytes: Int
+  var needsNextSegment = false
+  /// Only the tail reserve is left: the block may hold nothing but what frees a segment.
+  var isForFreeingOnly = false
+}
+
+extension Journal {
+  /// What a block needs at least: its header, its summaries and some content.
+  private var blockBytesMin: UInt64 {
+    let summaries = summariesToRepeat.reduce(10) { $0 + $1.bytesMax }
+    return UInt64(JournalFormat.roundUp(JournalFormat.headerBytes + summaries + 512))
+  }
+
+  /// Room for the next block, or nil when it has to wait for a segment.
+  func plannedRoom(forFreeing: Bool = false) -> BlockRoom? {
+    guard let current = segments.current else { return nil }
+    let needed = blockBytesMin
+    let isSpareReady = if case .ready = files.spare { true } else { false }
+    let reserve = isSpareReady ? 0 : settings.tailReserve
+    if current.room >= needed + reserve {
+      return BlockRoom(bytes: blockBytes(in: current.room - reserve))
+    }
+    if isSpareReady {
+      return BlockRoom(bytes: blockBytes(in: settings.segmentBytes), needsNextSegment: true)
+    }
+    guard forFreeing || !restated.isEmpty, current.room >= needed else { return nil }
+    return BlockRoom(bytes: blockBytes(in: current.room), isForFreeingOnly: true)
+  }
+
+  private func blockBytes(in room: UInt64) -> Int {
+    Int(min(UInt64(JournalFormat.blockBytesMax), room / 4096 * 4096))
+  }
+
+  /// Seals do not use the tail reserve.
+  var hasRoomForSeal: Bool { plannedRoom() != nil }
+
+  /// The spare becomes the current segment under a new use number.
+  mutating func moveToSpare() {
+    guard case .ready(let file) = files.spare else { preconditionFailure("the next segment is ready") }
+    files.spare = .none
+    segments.append(Segment(file: file, use: nextUse, bytes: settings.segmentBytes))
+    nextUse += 1
+  }
+
+  /// Orders the preparation of the next segment unless there is one, none is allowed, or the disk was full just now.
+  mutating func prepareAhead(at now: Instant, into effects: inout JournalEffects) {
+    removeSurplus(into: &effects)
+    guard files.spare == .none, phase != .closing || !waiting.isEmpty else { return }
+    if let again = prepareAgainAt, now < again { return }
+    let file: UInt32
+    let isFresh: Bool
+    if let free = files.free.popFirst() {
+      (file, isFresh) = (free.file, free.bytes != settings.segmentBytes)
+    } else if mayExceedCap || fileCount < settings.segmentsMax {
+      (file, isFresh) = (files.nextFile, true)
+      files.nextFile += 1
+    } else {
+      return
+    }
+    files.spare = .preparing(file: file, isFresh: isFresh)
+    effects.add(.prepare(SegmentPreparation(file: file, bytes: settings.segmentBytes, isFresh: isFresh)))
+  }
+
+  /// The start block needs a fresh segment even when the log is full.
+  private var mayExceedCap: Bool { phase == .opening && inFlight.isEmpty && files.spare == .none }
+
+  /// Files beyond the cap, which only restarts of a full log make, go when they are free.
+  private mutating func removeSurplus(into effects: inout JournalEffects) {
+    while fileCount > settings.segmentsMax, let file = files.free.popLast() { effects.add(.remove(file: file.file)) }
+  }
+
+  mutating func handleSegmentReady(_ file: UInt32) {
+    guard case .preparing(file, _) = files.spare else { preconditionFailure("the segment being prepared") }
+    files.spare = .ready(file: file)
+    prepareAgainAt = nil
+  }
+
+  mutating func handleSegmentFailed(_ file: UInt32, errno: Int32, at now: Instant, into effects: inout JournalEffects) {
+    guard case .preparing(file, let isFresh) = files.spare else { preconditionFailure("the segment being prepared") }
+    guard Self.meansFull(errno) else {
+      fail(JournalFault(kind: .prepare, file: file, offset: 0, errno: errno), into: &effects)
+      return
+    }
+    files.spare = .none
+    files.free.prepend(JournalFile(file: file, bytes: isFresh ? 0 : settings.segmentBytes))
+    prepareAgainAt = now + settings.prepareAgainAfter
+  }
+
+  /// ENOSPC and EDQUOT of Linux: the disk or a quota has no room now; may pass.
+  static func meansFull(_ errno: Int32) -> Bool { errno == 28 || errno == 122 }
+
+  // MARK: Freeing
+
+  /// Begins to free the oldest segment when nothing needs it: first its only copies of hard states are queued again.
+  mutating func maybeFreeOldest() {
+    guard phase == .open, restated.isEmpty else { return }
+    while canFreeOldest, let oldest = segments.oldest {
+      for slot in shards.logs.indices where shards.logs[slot].hardStateUse == oldest.use { restated.append(slot) }
+      guard restated.isEmpty else { return }
+      advanceNamedOldest()
+    }
+  }
+
+  private var canFreeOldest: Bool {
+    guard segments.count > 1, let oldest = segments.oldest else { return false }
+    let isInsideEntry = cursor.isInsideEntry && cursor.startUse == oldest.use
+    return oldest.blockers == 0 && oldest.durableEnd == oldest.end && !isInsideEntry
+  }
+
+  /// The hard states of the oldest segment stand in newer blocks (or in this one): from here on blocks name the next one.
+  mutating func advanceNamedOldest() {
+    guard canFreeOldest, let oldest = segments.oldest,
+      !shards.logs.contains(where: { $0.hardStateUse == oldest.use })
+    else { return }
+    _ = segments.removeOldest()
+    for slot in shards.logs.indices { shards.logs[slot].drop(through: oldest.use) }
+    files.retiring.append(FilePool.Retiring(file: oldest.file, use: oldest.use))
+    namedOldest = segments.oldest?.use ?? nextUse
+    isUnsealed = true
+    statistics.segmentsFreed += 1
+  }
+}
