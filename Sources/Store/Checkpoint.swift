@@ -1,0 +1,271 @@
+// The checkpoint: freeze, write, sync, wait for the log, write one superblock. A machine of its own, one step an event.
+//
+//     idle ─► growing ─► writing ─► syncing ─► awaitingLog ─► writingSuperblock ─► idle
+//               └──────────┴───────────┴────────── any failure ───────┴──────────► failed, for good
+//
+// A failure is never retried into success: after a failed write or sync nobody knows what the disk holds. The store can
+// still be read; it makes no more checkpoints, and the node must be started again.
+
+import Primitives
+
+/// What the driver reports.
+package enum CheckpointEvent: Hashable, Sendable {
+  /// The file has the size that `.grow` ordered.
+  case grown
+  /// The page's write has completed; not yet durable.
+  case written(PageID)
+  /// All completed writes are durable.
+  case synced
+  /// The log is durable through what was applied at the freeze.
+  case logDurable
+  /// The superblock is written and durable.
+  case superblockWritten
+  /// The order of this kind failed with this errno.
+  case failed(CheckpointStep, errno: Int32)
+}
+
+/// What the driver is to do.
+package enum CheckpointEffect: Hashable, Sendable {
+  /// Make the file at least so many bytes long.
+  case grow(fileBytes: UInt64)
+  /// Write `bytes(of: page)` at this offset of the file.
+  case writePage(PageID, fileOffset: UInt64)
+  /// Make all completed writes, and the file's length, durable.
+  case sync
+  /// Say `.logDurable` once the log is durable through what was applied when the checkpoint began.
+  case awaitLog
+  /// Write `bytes(of: page)` at this offset and make it durable.
+  case writeSuperblock(PageID, fileOffset: UInt64)
+  /// The checkpoint is durable.
+  case finished(Epoch)
+  /// It never will be.
+  case failed(CheckpointFault)
+}
+
+package enum CheckpointStep: UInt8, Hashable, Sendable { case grow, write, sync, log, superblock }
+
+package struct CheckpointFault: Error, Hashable, Sendable {
+  package let step: CheckpointStep
+  package let errno: Int32
+}
+
+struct Checkpoint {
+  enum State: Equatable {
+    case idle
+    /// `grow` is under way.
+    case growing
+    /// Some of `writes` are in flight.
+    case writing
+    case syncing
+    case awaitingLog
+    case writingSuperblock
+    case failed(CheckpointFault)
+  }
+
+  var state = State.idle
+  var epoch = Epoch(0)
+  /// Pages to write, in order of their place.
+  var writes: [UInt32] = []
+  var orderedCount = 0
+  var writtenCount = 0
+}
+
+extension Store {
+  package var isCheckpointing: Bool {
+    switch checkpoint.state {
+    case .idle, .failed: false
+    default: true
+    }
+  }
+
+  /// Set once a checkpoint has failed.
+  package var checkpointFault: CheckpointFault? {
+    if case .failed(let fault) = checkpoint.state { return fault }
+    return nil
+  }
+
+  /// Freezes what is there now and starts writing it. Only between batches, and not during another checkpoint.
+  /// Without changes since the last one it is finished at once.
+  package func beginCheckpoint(into effects: inout [CheckpointEffect]) {
+    if let fault = checkpointFault { return effects.append(.failed(fault)) }
+    precondition(checkpoint.state == .idle, "one checkpoint at a time")
+    precondition(!isBatchOpen, "a checkpoint begins between batches")
+    guard dirtyCount > 0 || space.isAnyChanged else { return effects.append(.finished(durableEpoch)) }
+    freeze()
+    growOrWrite(into: &effects)
+  }
+
+  /// An order of this checkpoint has completed or failed.
+  package func step(_ event: CheckpointEvent, into effects: inout [CheckpointEffect]) {
+    if case .failed = checkpoint.state { return }
+    switch (event, checkpoint.state) {
+    case (.failed(let step, let errno), _): fail(CheckpointFault(step: step, errno: errno), into: &effects)
+    case (.grown, .growing): fileHasGrown(into: &effects)
+    case (.written(let page), .writing): pageWritten(page, into: &effects)
+    case (.synced, .syncing): become(.awaitingLog, .awaitLog, into: &effects)
+    case (.logDurable, .awaitingLog): orderSuperblock(into: &effects)
+    case (.superblockWritten, .writingSuperblock): finish(into: &effects)
+    default: preconditionFailure("a checkpoint's event answers its order")
+    }
+  }
+
+  /// The bytes of a page, or of the superblock for pages 0 and 1, that an effect ordered to be written. 4096-aligned, and
+  /// unchanged until its completion is reported.
+  package func bytes(of page: PageID) -> UnsafeRawBufferPointer {
+    if page.rawValue < 2 { return UnsafeRawBufferPointer(start: superblockFrame, count: Page.byteCount) }
+    guard let frame = entry(page).pointee.frame else {
+      preconditionFailure("a page that is being written is in memory")
+    }
+    return UnsafeRawBufferPointer(start: frame, count: Page.byteCount)
+  }
+}
+
+// MARK: Arms
+
+extension Store {
+  private func become(_ state: Checkpoint.State, _ effect: CheckpointEffect, into effects: inout [CheckpointEffect]) {
+    checkpoint.state = state
+    effects.append(effect)
+  }
+
+  private func fail(_ fault: CheckpointFault, into effects: inout [CheckpointEffect]) {
+    become(.failed(fault), .failed(fault), into: &effects)
+  }
+
+  private func growOrWrite(into effects: inout [CheckpointEffect]) {
+    guard space.pageCount > filePages else { return startWriting(into: &effects) }
+    let steps = (space.pageCount - filePages + limits.growPages - 1) / limits.growPages
+    filePages = UInt32(min(UInt64(filePages) + UInt64(steps) * UInt64(limits.growPages), UInt64(limits.pagesMax)))
+    become(.growing, .grow(fileBytes: UInt64(filePages) * UInt64(Page.byteCount)), into: &effects)
+  }
+
+  private func fileHasGrown(into effects: inout [CheckpointEffect]) { startWriting(into: &effects) }
+
+  private func startWriting(into effects: inout [CheckpointEffect]) {
+    checkpoint.state = .writing
+    orderWrites(into: &effects)
+  }
+
+  private func orderWrites(into effects: inout [CheckpointEffect]) {
+    while checkpoint.orderedCount < checkpoint.writes.count,
+      checkpoint.orderedCount - checkpoint.writtenCount < limits.writesInFlightMax
+    {
+      let page = PageID(checkpoint.writes[checkpoint.orderedCount])
+      checkpoint.orderedCount += 1
+      effects.append(.writePage(page, fileOffset: page.fileOffset))
+    }
+    if checkpoint.writtenCount == checkpoint.writes.count { become(.syncing, .sync, into: &effects) }
+  }
+
+  private func pageWritten(_ page: PageID, into effects: inout [CheckpointEffect]) {
+    let entry = entry(page)
+    switch entry.pointee.state {
+    case .frozen: entry.pointee.state = .clean
+    case .frozenOrphan: dropFrame(entry)
+    default: preconditionFailure("a page is written once in a checkpoint")
+    }
+    frozenCount -= 1
+    checkpoint.writtenCount += 1
+    orderWrites(into: &effects)
+  }
+
+  private func orderSuperblock(into effects: inout [CheckpointEffect]) {
+    let page = PageID(UInt32(checkpoint.epoch.rawValue & 1))
+    become(.writingSuperblock, .writeSuperblock(page, fileOffset: page.fileOffset), into: &effects)
+  }
+
+  private func finish(into effects: inout [CheckpointEffect]) {
+    space.frozenIsDurable()
+    durableEpoch = checkpoint.epoch
+    become(.idle, .finished(durableEpoch), into: &effects)
+  }
+}
+
+// MARK: Freezing
+
+extension Store {
+  /// Seals all dirty pages, children before parents, and starts the next epoch.
+  private func freeze() {
+    changeCount &+= 1
+    sealShards()
+    directory.pointee.root = sealed(directory.pointee.root, height: directory.pointee.height)
+    sealBitmaps()
+    encodeSuperblock()
+    listWrites()
+    space.freeze()
+    checkpoint.epoch = epoch
+    epoch = epoch.next
+    touchedCount = 0
+  }
+
+  private func sealShards() {
+    for state in shardStates where state.pointee.touched == epoch {
+      let tree = state.pointee.tree
+      tree.pointee.root = sealed(tree.pointee.root, height: tree.pointee.height)
+      writeRecord(of: state)
+    }
+  }
+
+  private func sealed(_ root: PagePointer, height: UInt32) -> PagePointer {
+    height == 0 ? root : sealed(root, level: UInt8(height - 1))
+  }
+
+  /// The pointer with its checksum, after the same has been done for all dirty pages below.
+  private func sealed(_ pointer: PagePointer, level: UInt8) -> PagePointer {
+    guard pointer.birth == epoch else { return pointer }
+    let page = prepared(pointer, .tree, level: level)
+    if level > 0 {
+      for index in 0..<page.count where page.child(index).birth == epoch {
+        page.setChild(index, sealed(page.child(index), level: level - 1))
+      }
+    }
+    return PagePointer(page: pointer.page, checksum: checksum(page), birth: epoch)
+  }
+
+  /// Gives every changed bitmap page a new place. That changes bitmaps again, until all that changed have moved.
+  private func sealBitmaps() {
+    var moved: [Page?] = []
+    while let index = nextUnmoved(moved) {
+      while moved.count <= index { moved.append(nil) }
+      while space.bitmaps.count <= index { space.bitmaps.append(.none) }
+      if !space.bitmaps[index].isNone { free(space.bitmaps[index]) }
+      moved[index] = newPage(.bitmap, level: 0)
+    }
+    for (index, page) in moved.enumerated() {
+      guard let page else { continue }
+      space.writeBitmap(index, to: page)
+      space.bitmaps[index] = PagePointer(page: page.id, checksum: checksum(page), birth: epoch)
+    }
+  }
+
+  private func nextUnmoved(_ moved: [Page?]) -> Int? {
+    space.isChanged.indices.first { space.isChanged[$0] && ($0 >= moved.count || moved[$0] == nil) }
+  }
+
+  private func encodeSuperblock() {
+    let tree = directory.pointee
+    let superblock = Superblock(
+      epoch: epoch, identity: identity, pageCount: space.pageCount, directoryHeight: tree.height,
+      directoryRoot: tree.root, directoryRows: tree.rows, directoryBytes: tree.bytes, bitmaps: space.bitmaps)
+    superblockFrame.copyMemory(from: superblock.encoded(), byteCount: Page.byteCount)
+  }
+
+  /// Dirty pages become frozen, and the list of what is to be written. Bitmap pages are not wanted in memory afterwards.
+  private func listWrites() {
+    checkpoint.writes.removeAll(keepingCapacity: true)
+    for page in dirtyList {
+      let entry = table + Int(page)
+      entry.pointee.isListed = false
+      guard entry.pointee.state == .dirty, let frame = entry.pointee.frame else { continue }
+      entry.pointee.state = Page(frame).kind == .bitmap ? .frozenOrphan : .frozen
+      checkpoint.writes.append(page)
+    }
+    dirtyList.removeAll(keepingCapacity: true)
+    checkpoint.writes.sort()
+    checkpoint.orderedCount = 0
+    checkpoint.writtenCount = 0
+    precondition(checkpoint.writes.count == dirtyCount, "all dirty pages are written")
+    frozenCount = dirtyCount
+    dirtyCount = 0
+  }
+}

@@ -1,0 +1,137 @@
+// Frames: the memory of pages. A flat table leads from a page id to its frame; frames come from arenas and go back to a
+// free list. Who may be evicted, and who evicts, is decided here.
+
+/// What the store knows of one page id, in memory or not.
+struct PageEntry {
+  enum State: UInt8 {
+    /// Not in memory.
+    case absent
+    /// In memory as it is on disk. May be evicted.
+    case clean
+    /// Born in the current epoch. Changed in place.
+    case dirty
+    /// Sealed, its write not completed. Never changed.
+    case frozen
+    /// Frozen, and no tree wants it any more: its frame goes when it is written.
+    case frozenOrphan
+  }
+
+  var frame: UnsafeMutableRawPointer?
+  /// The epoch in which this process last gave out the page id. A page that comes in and is older is stale.
+  var birth = Epoch(0)
+  /// Pinned while this is the store's round.
+  var pinRound: UInt32 = 0
+  /// When it was loaded, counted in accesses. Only for misses on purpose.
+  var loadedAt: UInt32 = 0
+  var state = State.absent
+  /// Stands in the list of dirty pages.
+  var isListed = false
+  /// Deletes prepared in this round on this page.
+  var preparedDeletes: UInt16 = 0
+}
+
+/// Frames of 16 KiB, in chunks of 2 MiB that are aligned to 2 MiB. Free frames are a list that runs through them.
+struct FrameArenas {
+  private var chunks: [UnsafeMutableRawPointer] = []
+  private var free: UnsafeMutableRawPointer?
+  private(set) var freeCount = 0
+  private(set) var allocatedCount = 0
+  let framesMax: Int
+
+  static let chunkFrames = 128
+
+  init(framesMax: Int) { self.framesMax = framesMax }
+
+  /// A frame with any bytes in it, or nil when all are in use.
+  mutating func take() -> UnsafeMutableRawPointer? {
+    if free == nil { grow() }
+    guard let frame = free else { return nil }
+    free = frame.load(as: UnsafeMutableRawPointer?.self)
+    freeCount -= 1
+    return frame
+  }
+
+  mutating func give(_ frame: UnsafeMutableRawPointer) {
+    frame.storeBytes(of: free, as: UnsafeMutableRawPointer?.self)
+    free = frame
+    freeCount += 1
+  }
+
+  private mutating func grow() {
+    let count = min(FrameArenas.chunkFrames, framesMax - allocatedCount)
+    guard count > 0 else { return }
+    let size = count * Page.byteCount
+    let chunk = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: FrameArenas.chunkFrames * Page.byteCount)
+    chunks.append(chunk)
+    for index in (0..<count).reversed() { give(chunk + index * Page.byteCount) }
+    allocatedCount += count
+  }
+
+  func deallocate() {
+    for chunk in chunks { chunk.deallocate() }
+  }
+}
+
+extension Store {
+  static func tableCapacity(for pageCount: UInt32) -> Int { max(1024, Int(pageCount).roundedUpToPowerOfTwo) }
+
+  /// Makes the table and the bitmaps reach page `last`.
+  func growTable(through last: Int) {
+    guard last >= tableCount else { return }
+    let grown = (last + 1).roundedUpToPowerOfTwo
+    let new = UnsafeMutablePointer<PageEntry>.allocate(capacity: grown)
+    new.moveInitialize(from: table, count: tableCount)
+    (new + tableCount).initialize(repeating: PageEntry(), count: grown - tableCount)
+    table.deallocate()
+    table = new
+    tableCount = grown
+    space.reserve(grown)
+  }
+
+  @inline(__always) func entry(_ page: PageID) -> UnsafeMutablePointer<PageEntry> { table + Int(page.rawValue) }
+
+  /// A frame, if need be that of a clean page.
+  func takeFrame() -> UnsafeMutableRawPointer {
+    if let frame = frames.take() { return frame }
+    reclaimFrame()
+    guard let frame = frames.take() else { preconditionFailure("a reclaimed frame is free") }
+    return frame
+  }
+
+  /// Evicts the next clean, unpinned page that the hand finds on its way round the table.
+  private func reclaimFrame() {
+    let end = Int(space.pageCount)
+    for _ in 0..<max(end, 1) {
+      sweepHand = sweepHand + 1 < end ? sweepHand + 1 : 2
+      if sweepHand < end, evict(PageID(UInt32(sweepHand))) { return }
+    }
+    preconditionFailure("dirty, frozen and pinned pages leave a frame free")
+  }
+
+  /// Drops a clean, unpinned page from memory. False if it is not in memory or must stay.
+  @discardableResult
+  package func evict(_ page: PageID) -> Bool {
+    guard Int(page.rawValue) < tableCount else { return false }
+    let entry = entry(page)
+    guard entry.pointee.state == .clean, entry.pointee.pinRound != round else { return false }
+    dropFrame(entry)
+    return true
+  }
+
+  /// Drops all pages that may be dropped. For tests and for giving memory back.
+  package func evictAll() {
+    for page in 2..<UInt32(space.pageCount) { evict(PageID(page)) }
+  }
+
+  func dropFrame(_ entry: UnsafeMutablePointer<PageEntry>) {
+    guard let frame = entry.pointee.frame else { preconditionFailure("a page in memory has a frame") }
+    frames.give(frame)
+    entry.pointee.frame = nil
+    entry.pointee.state = .absent
+    residentCount -= 1
+  }
+}
+
+extension Int {
+  var roundedUpToPowerOfTwo: Int { self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
+}

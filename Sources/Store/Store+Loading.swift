@@ -1,0 +1,61 @@
+// Pages come in: access, miss, load, verify.
+
+import Primitives
+
+extension Store {
+  /// The page if it is in memory and is the one that the pointer means.
+  @inline(__always) func resident(_ pointer: PagePointer, _ kind: PageKind, level: UInt8) -> Page? {
+    let index = Int(pointer.page.rawValue)
+    guard index < tableCount, let frame = table[index].frame else { return nil }
+    let page = Page(frame)
+    guard page.tag == Page.tag(kind: kind, level: level, id: pointer.page), page.birth == pointer.birth else {
+      return nil
+    }
+    return page
+  }
+
+  /// A first access: misses when the page is not in memory, and now and then on purpose.
+  @inline(__always) func access(_ pointer: PagePointer, _ kind: PageKind, level: UInt8) throws(PageMissing) -> Page {
+    if let page = resident(pointer, kind, level: level), limits.missChance == 0 || !missesOnPurpose(pointer.page) {
+      return page
+    }
+    throw PageMissing(pointer: pointer, kind: kind, level: level)
+  }
+
+  /// An access in pass two: the page was prepared or is dirty.
+  @inline(__always) func prepared(_ pointer: PagePointer, _ kind: PageKind, level: UInt8) -> Page {
+    guard let page = resident(pointer, kind, level: level) else {
+      preconditionFailure("pass two touches only pages that pass one has pinned")
+    }
+    return page
+  }
+
+  /// For tests: drops the page by chance, if it may be dropped. A page stays for some time after it came in, so that
+  /// whoever starts again and again does get ahead.
+  @inline(never) private func missesOnPurpose(_ page: PageID) -> Bool {
+    accessCount &+= 1
+    guard accessCount &- entry(page).pointee.loadedAt > 10_000 else { return false }
+    return missRandom.chance(limits.missChance, outOf: 1000) && evict(page)
+  }
+
+  /// The order to read a missing page. Ordering the same page twice does no harm.
+  package func loadOrder(for missing: PageMissing) -> PageRead { PageRead(missing) }
+
+  /// The bytes of a page have come. They are copied and may be reused.
+  ///
+  /// Throws when they are not what the pointer that asked for them promises; then nothing has changed.
+  package func pageLoaded(_ read: PageRead, _ bytes: UnsafeRawBufferPointer) throws(PageDamage) {
+    try checkPage(bytes, is: read.missing, pageCount: space.pageCount)
+    if read.missing.kind == .bitmap { return try bitmapLoaded(read.missing.pointer, bytes) }
+    guard let source = bytes.baseAddress, Int(read.page.rawValue) < tableCount else { return }
+    let entry = entry(read.page)
+    // Already here, or the page id has been given out again since the order: what came is of no use.
+    guard entry.pointee.frame == nil, read.missing.pointer.birth >= entry.pointee.birth else { return }
+    let frame = takeFrame()
+    frame.copyMemory(from: source, byteCount: Page.byteCount)
+    entry.pointee.frame = frame
+    entry.pointee.state = .clean
+    entry.pointee.loadedAt = accessCount
+    residentCount += 1
+  }
+}

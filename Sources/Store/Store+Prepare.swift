@@ -1,0 +1,161 @@
+// Pass one: find, pin, reserve. What is promised here, pass two relies on.
+//
+// Frames are promised so: dirty and frozen pages stay, pinned pages stay and may each be copied, each operation may split
+// every level of its tree. All that, and a headroom for loading pages and for the next freeze, must fit into the frames.
+
+import Primitives
+
+extension Store {
+  /// Frames that no batch may reserve: for pages that come in (a long value needs 74 at once) and for the next freeze.
+  var headroomFrames: Int { 128 + space.bitmapCount + 2 * touchedCount }
+
+  /// Prepares `put` or `delete` of `key` with a value of at most `valueCount` bytes.
+  package func prepareWrite(
+    _ shard: ShardID, _ key: UnsafeRawBufferPointer, valueCount: Int
+  ) throws(PrepareFailure) {
+    precondition(key.count <= StoreLimits.keyCountMax, "a key within its limit")
+    precondition(valueCount <= StoreLimits.valueCountMax, "a value within its limit")
+    let isInline = Store.isInline(keyCount: key.count, valueCount: valueCount)
+    let overflowPages = isInline ? 0 : OverflowList.pageCount(valueCount)
+    let tree = try openTree(shard)
+    try missing { () throws(PageMissing) in try pinPath(tree, key, forDelete: false) }
+    try reserve(Int(tree.pointee.height) + 2 + overflowPages, keepsFree: limits.putHeadroomPages)
+  }
+
+  /// Prepares `delete` of `key`, and what it takes to merge its leaf.
+  package func prepareDelete(_ shard: ShardID, _ key: UnsafeRawBufferPointer) throws(PrepareFailure) {
+    precondition(key.count <= StoreLimits.keyCountMax, "a key within its limit")
+    let tree = try openTree(shard)
+    try missing { () throws(PageMissing) in try pinPath(tree, key, forDelete: true) }
+    try reserve(0, keepsFree: limits.deleteHeadroomPages)
+  }
+
+  /// Prepares `get` of `key`: its leaf and all pages of its value stay until `endWrite`.
+  package func prepareRead(_ shard: ShardID, _ key: UnsafeRawBufferPointer) throws(PrepareFailure) {
+    isBatchOpen = true
+    try missing { () throws(PageMissing) in
+      guard let state = try find(shard) else { preconditionFailure("rows are read from shards that exist") }
+      let tree = state.pointee.tree
+      try pinPath(tree, key, forDelete: false)
+      try pinValue(tree, key)
+    }
+    try reserve(0, keepsFree: 0)
+  }
+
+  /// Prepares `createShard`, `dropShard` or `setMetadata`.
+  package func prepareShard(_ shard: ShardID) throws(PrepareFailure) {
+    isBatchOpen = true
+    try missing { () throws(PageMissing) in
+      try requireSpace()
+      _ = try find(shard)
+    }
+    try prepareRecord(shard)
+  }
+
+  /// The batch is over, done or given up: everything is unpinned.
+  package func endWrite() {
+    round &+= 1
+    pinnedCount = 0
+    reservedCount = 0
+    isBatchOpen = false
+  }
+
+  private func openTree(_ shard: ShardID) throws(PrepareFailure) -> UnsafeMutablePointer<Tree> {
+    isBatchOpen = true
+    let state = try missing { () throws(PageMissing) in
+      try requireSpace()
+      return try find(shard)
+    }
+    guard let state else { preconditionFailure("rows are written to shards that exist") }
+    if state.pointee.touched != epoch { try prepareRecord(shard) }
+    return state.pointee.tree
+  }
+
+  private func prepareRecord(_ shard: ShardID) throws(PrepareFailure) {
+    var key = shard.rawValue.bigEndian
+    try missing { () throws(PageMissing) in
+      try withUnsafeBytes(of: &key) { bytes throws(PageMissing) in try pinPath(directory, bytes, forDelete: true) }
+    }
+    try reserve(Int(directory.pointee.height) + 2, keepsFree: limits.deleteHeadroomPages)
+  }
+
+  @inline(__always) private func missing<T>(_ body: () throws(PageMissing) -> T) throws(PrepareFailure) -> T {
+    do throws(PageMissing) { return try body() } catch { throw .missing(error) }
+  }
+}
+
+// MARK: Pinning
+
+extension Store {
+  private func pinPath(
+    _ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer, forDelete: Bool
+  ) throws(PageMissing) {
+    guard tree.pointee.height > 0 else { return }
+    var level = UInt8(tree.pointee.height - 1)
+    var page = try access(tree.pointee.root, .tree, level: level)
+    pin(page)
+    while level > 0 {
+      let slot = page.childIndex(key)
+      level -= 1
+      let child = try access(page.child(slot), .tree, level: level)
+      pin(child)
+      if forDelete, willBeSmall(child, key) { try pinNeighbour(page, slot, level: level) }
+      page = child
+    }
+  }
+
+  private func pin(_ page: Page) {
+    let entry = entry(page.id)
+    guard entry.pointee.pinRound != round else { return }
+    entry.pointee.pinRound = round
+    entry.pointee.preparedDeletes = 0
+    if page.birth != epoch { pinnedCount += 1 }
+  }
+
+  /// Will the page be small enough to be merged, after all deletes prepared on it?
+  private func willBeSmall(_ page: Page, _ key: UnsafeRawBufferPointer) -> Bool {
+    guard page.level == 0 else { return page.usedCount < Store.smallCount }
+    let (index, found) = page.find(key)
+    guard found else { return false }
+    let entry = entry(page.id)
+    entry.pointee.preparedDeletes &+= 1
+    let size = Page.slotCount + Page.recordCount(page.record(index))
+    return page.usedCount - Int(entry.pointee.preparedDeletes) * size < Store.smallCount
+  }
+
+  private func pinNeighbour(_ parent: Page, _ slot: Int, level: UInt8) throws(PageMissing) {
+    guard parent.count > 1 else { return }
+    let neighbour = slot + 1 < parent.count ? slot + 1 : slot - 1
+    pin(try access(parent.child(neighbour), .tree, level: level))
+  }
+
+  private func pinValue(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer) throws(PageMissing) {
+    guard tree.pointee.height > 0 else { return }
+    var level = UInt8(tree.pointee.height - 1)
+    var page = prepared(tree.pointee.root, .tree, level: level)
+    while level > 0 {
+      level -= 1
+      page = prepared(page.child(page.childIndex(key)), .tree, level: level)
+    }
+    let (index, found) = page.find(key)
+    guard found, page.isOverflow(index) else { return }
+    let list = OverflowList(checked: UnsafeRawBufferPointer(page.stored(index)))
+    for i in 0..<list.pageCount { pin(try access(list.pointer(i), .overflow, level: 0)) }
+  }
+
+  /// Promises `need` new pages beside a copy of each pinned one.
+  private func reserve(_ need: Int, keepsFree: Int) throws(PrepareFailure) {
+    let new = pinnedCount + reservedCount + need
+    let staying = dirtyCount + frozenCount + pinnedCount
+    guard staying + new + headroomFrames <= limits.framesMax else { throw .outOfMemory }
+    guard new + keepsFree <= space.available(pagesMax: limits.pagesMax) else { throw .diskFull }
+    reservedCount += need
+  }
+}
+
+extension StoreLimits {
+  /// Pages that deletes and checkpoints may still take when writes are refused.
+  var putHeadroomPages: Int { deleteHeadroomPages + Int(pagesMax) / 32 }
+  /// Pages that checkpoints may still take when deletes are refused.
+  var deleteHeadroomPages: Int { 64 }
+}

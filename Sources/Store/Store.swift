@@ -1,0 +1,194 @@
+import Primitives
+
+/// One page file of a lane: a copy-on-write B+tree for each shard, checkpoints, two superblocks.
+///
+/// **What it is.** Sorted maps from bytes to bytes, one a shard, in one file of 16 KiB pages. The store performs no I/O: it
+/// throws `PageMissing` when it wants a page and says in a checkpoint's effects what to write. It knows neither logs nor
+/// tables. What makes a change durable before the next checkpoint is the log in front of it.
+///
+/// **The tree.** `Page` holds a page's layout. Leaves hold records, long values lie in overflow pages to which the leaf
+/// points. A child pointer is (page id, birth epoch, CRC-32C), so a parent vouches for its children and the superblock,
+/// at the end, for all. A directory, itself such a tree, holds for each shard its root and a few bytes of metadata of
+/// the node's (applied position, configuration).
+///
+///     superblock ──► directory tree ──► shard 1: root, rows, metadata ──► inner ──► leaf ──► overflow
+///           └──────► bitmap pages   └─► shard 2 …
+///
+/// **Copy on write.** The first change of a page after a freeze gives it a new page id, and so all its parents up to the
+/// root; later changes are made in place until the next freeze. A page that was never written since is *dirty*; at the
+/// freeze it becomes *frozen*; when its write has completed it is *clean*. Clean pages may be evicted at any time. When a
+/// clean page is changed its frame is relabelled and not copied: the old bytes are on disk, and nobody in memory wants
+/// them.
+///
+/// **Space.** A page that checkpoint n holds and n + 1 does not may be written again after n + 2 is durable: until then
+/// one of the two superblocks could still lead to it. Which pages belong to a checkpoint stands in its bitmap; the
+/// difference of the two superblocks' bitmaps tells after a restart what the older one still needs.
+///
+/// **Two passes.** Pass one (`prepareWrite`, `prepareDelete`, `prepareRead`, `prepareShard`) finds the pages that an
+/// operation will touch, pins them and reserves frames and page ids. It may throw and be run again; pins are kept, so a
+/// long batch gets ahead. Pass two (`put`, `delete`, `setMetadata`, …) cannot fail. `endWrite` unpins. Operations of one
+/// batch may split and merge under each other: all that an operation can meet is then pinned or dirty, and dirty pages
+/// stay in memory. Merging is a favour, never a duty: it happens when a neighbour is in memory.
+///
+/// **Checkpoint.** `beginCheckpoint` freezes: it seals every dirty page bottom-up, that is, computes its checksum and
+/// stores it in its parent, and starts the next epoch. This happens at once, 2 µs a dirty page; then the pages are
+/// written while writers go on with copies, then the file is synced, then the log must be durable, then one superblock.
+///
+/// **Invariants** (`checkInvariants`, `verifyStore`)
+/// - Nothing is served from bytes that were not verified against the pointer that led to them.
+/// - A page whose birth is the current epoch is dirty and in memory; no other page is ever changed.
+/// - A page is live (in the newest trees), or owed to a superblock, or free; exactly one of these.
+/// - Dirty + frozen + pinned pages + reservations never exceed the frames.
+///
+/// **What it does not do.** Sealing is not spread over time; the file does not shrink; a dropped shard must be empty; keys
+/// are stored whole (the shared prefix only speeds up the search); versions and encryption are not here.
+package final class Store {
+  // Frames and the table of pages: Store+Frames.swift
+  var table: UnsafeMutablePointer<PageEntry>
+  var tableCount: Int
+  var frames: FrameArenas
+  var residentCount = 0
+  var dirtyCount = 0
+  var frozenCount = 0
+  var sweepHand = 2
+  var dirtyList: [UInt32] = []
+
+  // Pins, reservations, misses on purpose: Store+Prepare.swift, Store+Loading.swift
+  var round: UInt32 = 1
+  var pinnedCount = 0
+  var reservedCount = 0
+  /// Between the first prepare of a batch and `endWrite`.
+  package internal(set) var isBatchOpen = false
+  var missRandom: SeededRandom
+  var accessCount: UInt32 = 0
+  /// Rises with every change of a tree; a cursor that sees it change refuses to step.
+  var changeCount: UInt64 = 0
+
+  // Trees: Store+Directory.swift
+  var directory: UnsafeMutablePointer<Tree>
+  var shardStates: [UnsafeMutablePointer<ShardState>] = []
+  var lastShard: UnsafeMutablePointer<ShardState>?
+  /// Shards changed in this epoch.
+  var touchedCount = 0
+  let path: UnsafeMutablePointer<PathStep>
+  let scratchPage: UnsafeMutableRawPointer
+  let separators: UnsafeMutableRawPointer
+  let overflowScratch: UnsafeMutableRawPointer
+  var valueScratch: UnsafeMutableRawBufferPointer
+
+  // Space, epochs, checkpoints: Store+Space.swift, Checkpoint.swift
+  package let limits: StoreLimits
+  package let identity: StoreIdentity
+  /// The epoch that is being changed; the newest durable checkpoint is an older one.
+  package internal(set) var epoch: Epoch
+  /// The newest durable checkpoint.
+  package internal(set) var durableEpoch: Epoch
+  /// Set when one superblock was damaged at opening. The other one was good.
+  package let damagedSuperblock: SuperblockProblem?
+  var space: Space
+  var filePages: UInt32
+  var checkpoint: Checkpoint
+  let superblockFrame: UnsafeMutableRawPointer
+
+  /// Opens a page file of `fileBytes` bytes by its first two pages. All else is loaded when it is asked for.
+  package init(
+    superblocks first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, fileBytes: UInt64,
+    identity: StoreIdentity, limits: StoreLimits
+  ) throws(StoreRefusal) {
+    limits.check()
+    let choice = try chooseSuperblock(first, second, identity: identity, fileBytes: fileBytes)
+    let newest = choice.newest
+    self.limits = limits
+    self.identity = identity
+    epoch = newest.epoch.next
+    durableEpoch = newest.epoch
+    damagedSuperblock = choice.problem
+    filePages = UInt32(min(fileBytes / UInt64(Page.byteCount), UInt64(UInt32.max)))
+    space = Space(newest: newest, older: choice.older)
+    checkpoint = Checkpoint()
+    frames = FrameArenas(framesMax: limits.framesMax)
+    tableCount = Store.tableCapacity(for: newest.pageCount)
+    table = .allocate(capacity: tableCount)
+    table.initialize(repeating: PageEntry(), count: tableCount)
+    missRandom = SeededRandom(seed: limits.missSeed)
+    directory = .allocate(capacity: 1)
+    directory.initialize(to: newest.directory)
+    path = .allocate(capacity: Int(Tree.heightMax))
+    path.initialize(repeating: PathStep(), count: Int(Tree.heightMax))
+    scratchPage = .allocate(byteCount: Page.byteCount, alignment: 4096)
+    separators = .allocate(byteCount: 2 * StoreLimits.keyCountMax, alignment: 16)
+    overflowScratch = .allocate(byteCount: OverflowList.byteCountMax, alignment: 16)
+    valueScratch = .allocate(byteCount: 0, alignment: 16)
+    superblockFrame = .allocate(byteCount: Page.byteCount, alignment: 4096)
+    space.reserve(tableCount)
+  }
+
+  deinit {
+    table.deallocate()
+    frames.deallocate()
+    for state in shardStates { Store.deallocate(state) }
+    directory.deallocate()
+    path.deallocate()
+    scratchPage.deallocate()
+    separators.deallocate()
+    overflowScratch.deallocate()
+    valueScratch.deallocate()
+    superblockFrame.deallocate()
+    space.deallocate()
+  }
+
+  package var statistics: StoreStatistics {
+    StoreStatistics(
+      pages: Int(space.pageCount), livePages: space.liveCount, garbagePages: space.owedCount,
+      freePages: space.freeCount, residentPages: residentCount, dirtyPages: dirtyCount, frozenPages: frozenCount,
+      frameBytes: frames.allocatedCount * Page.byteCount)
+  }
+}
+
+/// A tree: where its root is, and how much is in it. Height 0 is the empty tree.
+struct Tree: Equatable {
+  var root: PagePointer = .none
+  var height: UInt32 = 0
+  var rows: UInt64 = 0
+  /// Keys and values, in bytes.
+  var bytes: UInt64 = 0
+
+  /// With two children to an inner page and 2^32 pages no tree is as high.
+  static let heightMax: UInt32 = 32
+}
+
+/// A page on the way from the root to a leaf, and the slot that the way took. Indexed by level.
+struct PathStep {
+  var page = Page(UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped)
+  var slot = 0
+}
+
+// MARK: Invariants
+
+extension Store {
+  /// Walks the table and compares it with the counts. Slow; for tests and the simulator.
+  package func checkInvariants() {
+    var (resident, dirty, frozen) = (0, 0, 0)
+    for index in 0..<tableCount {
+      let entry = table[index]
+      precondition((entry.frame == nil) == (entry.state == .absent), "a page in memory has a frame and a state")
+      guard let frame = entry.frame else { continue }
+      resident += 1
+      precondition(Page(frame).id == PageID(UInt32(index)), "the table leads to the page of that id")
+      switch entry.state {
+      case .dirty:
+        dirty += 1
+        precondition(Page(frame).birth == epoch && space.isLive(UInt32(index)), "a dirty page is new and live")
+      case .frozen, .frozenOrphan: frozen += 1
+      case .clean, .absent: break
+      }
+      if entry.state != .dirty { precondition(Page(frame).birth < epoch, "only dirty pages are of this epoch") }
+    }
+    precondition(resident == residentCount, "resident pages are counted")
+    precondition(dirty == dirtyCount && frozen == frozenCount, "dirty and frozen pages are counted")
+    precondition(frames.allocatedCount - frames.freeCount == residentCount, "no frame is lost")
+    precondition(
+      space.liveCount + space.owedCount + space.freeCount == Int(space.pageCount) || !space.awaited.isEmpty,
+      "a page is live, owed or free")
+  }
+}

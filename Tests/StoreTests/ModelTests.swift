@@ -1,0 +1,175 @@
+import Glibc
+import Primitives
+import Testing
+
+@testable import Store
+
+/// Random operations against a sorted array, with checkpoints, evictions, misses on purpose, restarts and crashes between.
+@Suite struct ModelTests {
+  @Test(arguments: [UInt64(1), 2, 3, 4])
+  func randomOperationsGiveWhatTheModelGives(seed: UInt64) throws {
+    let long = getenv("FILESTORE_LONG_TESTS") != nil
+    var world = try World(seed: seed)
+    for _ in 0..<(long ? 250_000 : 25_000) { try world.step() }
+    try world.compareAll()
+    for kind in world.happened { #expect(kind.value > 0, "\(kind.key) never happened") }
+  }
+}
+
+private struct World {
+  var random: SeededRandom
+  let harness: Harness
+  var now = Model()
+  /// What the newest durable checkpoint holds.
+  var durable = Model()
+  /// Keys are drawn from so many.
+  var spread: UInt64 = 3_000
+  var happened = ["checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0]
+
+  init(seed: UInt64) throws {
+    random = SeededRandom(seed: seed)
+    var limits = defaultLimits()
+    limits.missChance = 30
+    limits.missSeed = seed
+    harness = try Harness(limits: limits)
+    try harness.create()
+    try harness.checkpoint()
+  }
+
+  mutating func step() throws {
+    switch random.below(10_000) {
+    case 0..<4_500: try put()
+    case 4_500..<7_500: try delete()
+    case 7_500..<9_900: try get()
+    case 9_900..<9_960: try scan()
+    case 9_960..<9_985: try checkpoint()
+    case 9_985..<9_990: try reopen()
+    case 9_990..<9_994: try crash()
+    case 9_994..<9_997: harness.store.evictAll()
+    default: spread = [30, 500, 3_000, 8_000][Int(random.below(4))]
+    }
+  }
+
+  private mutating func key() -> [UInt8] {
+    let n = Int(random.below(spread))
+    switch n % 5 {
+    case 0: return withUnsafeBytes(of: UInt32(n).bigEndian) { Array($0) } + [0, 0]
+    case 1: return withUnsafeBytes(of: UInt32(n).bigEndian) { Array($0) }
+    case 2: return numbered(n) + filled(n % 700, 1)
+    default: return numbered(n)
+    }
+  }
+
+  private mutating func value() -> [UInt8] {
+    let n = Int(random.below(1_000_000))
+    if random.chance(1, outOf: 300) {
+      happened["long value", default: 0] += 1
+      return filled(4_000 + n % 60_000, n)
+    }
+    return filled(random.chance(1, outOf: 10) ? n % 3_000 : n % 150, n)
+  }
+
+  private mutating func put() throws {
+    let (key, value) = (key(), value())
+    try harness.put(key, value)
+    now.put(key, value)
+  }
+
+  private mutating func delete() throws {
+    // Half of the deletes take a run of neighbours, so that pages empty.
+    let key = key()
+    let first = now.place(key).index
+    let run = random.chance(1, outOf: 200) ? Int(random.below(300)) : 0
+    let keys = now.rows[first..<min(first + run, now.rows.count)].map(\.key)
+    let before = harness.store.statistics.livePages
+    for key in keys + [key] { #expect(try harness.delete(key) == now.delete(key)) }
+    if harness.store.statistics.livePages < before { happened["merge", default: 0] += 1 }
+  }
+
+  private mutating func get() throws {
+    let key = key()
+    #expect(try harness.get(key) == now.get(key))
+  }
+
+  private mutating func scan() throws {
+    happened["scan", default: 0] += 1
+    let key = key()
+    let place = now.place(key).index
+    let forward = random.chance(1, outOf: 2)
+    let expected = forward ? Array(now.rows[place...].prefix(50)) : Array(now.rows[..<place].suffix(50).reversed())
+    let cursor = try harness.retry { () throws(PageMissing) in try harness.store.cursor(shard) }
+    var isOn = try seek(cursor, key, forward: forward)
+    var found: [Row] = []
+    while isOn, found.count < 50 {
+      found.append(
+        try harness.retry { () throws(PageMissing) in
+          Row(key: Array(try cursor.key()), value: Array(try cursor.value()))
+        })
+      isOn = try harness.retry { () throws(PageMissing) in try forward ? cursor.next() : cursor.previous() }
+    }
+    #expect(found == expected)
+  }
+
+  private func seek(_ cursor: Cursor, _ key: [UInt8], forward: Bool) throws -> Bool {
+    try harness.retry { () throws(PageMissing) -> Bool in
+      try withBytes(key) { key throws(PageMissing) -> Bool in
+        if forward { return try cursor.seek(atOrAfter: key) }
+        return try cursor.seek(before: key)
+      }
+    }
+  }
+
+  /// A checkpoint during which writers go on.
+  private mutating func checkpoint() throws {
+    happened["checkpoint", default: 0] += 1
+    let frozen = now
+    var finished = false
+    try harness.checkpoint { effect in
+      if case .finished = effect { finished = true }
+      if random.chance(1, outOf: 4) { try random.chance(1, outOf: 2) ? put() : delete() }
+      return true
+    }
+    #expect(finished)
+    durable = frozen
+    let report = harness.verify()
+    #expect(report.findings == [])
+    #expect(report.shards.first?.rows == UInt64(durable.rows.count))
+    #expect(report.shards.first?.bytes == UInt64(durable.bytes))
+    harness.store.checkInvariants()
+  }
+
+  private mutating func reopen() throws {
+    happened["reopen", default: 0] += 1
+    happened["miss", default: 0] += harness.loads
+    try harness.reopen()
+    now = durable
+    try compareAll()
+  }
+
+  /// The power fails somewhere in a checkpoint: either the old one or the new one is there.
+  private mutating func crash() throws {
+    happened["crash", default: 0] += 1
+    let frozen = now
+    var left = Int(random.below(60))
+    try harness.checkpoint { _ in
+      if random.chance(1, outOf: 4) { try put() }
+      left -= 1
+      return left > 0
+    }
+    harness.disk.crash(&random)
+    try harness.reopen()
+    let rows = try harness.rows()
+    #expect(rows == durable.rows || rows == frozen.rows)
+    if rows != durable.rows { durable = frozen }
+    now = durable
+    #expect(harness.verify().findings == [])
+  }
+
+  func compareAll() throws {
+    #expect(try harness.rows() == now.rows)
+    #expect(try harness.rowsBackwards() == now.rows.reversed())
+    let statistics = try harness.retry { () throws(PageMissing) in try harness.store.statistics(of: shard) }
+    #expect(statistics?.rows == UInt64(now.rows.count))
+    #expect(statistics?.bytes == UInt64(now.bytes))
+  }
+}
