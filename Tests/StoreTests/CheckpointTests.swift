@@ -1,0 +1,232 @@
+import Primitives
+import Testing
+
+@testable import Store
+
+@Suite struct CheckpointTests {
+  @Test func ordersComeInSequence() throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<1_000 { try harness.put(numbered(i), filled(100, i)) }
+    let effects = try harness.checkpoint()
+    // 9 leaves, an inner page, the directory and a bitmap.
+    #expect(effects.first == .grow(fileBytes: UInt64(18 * pageBytes)))
+    #expect(effects.dropFirst().prefix(12).allSatisfy { if case .writePage = $0 { true } else { false } })
+    #expect(
+      Array(effects.dropFirst(13)) == [
+        .sync, .awaitLog, .writeSuperblock(PageID(0), fileOffset: 0), .finished(Epoch(2)),
+      ])
+    #expect(try harness.checkpoint() == [.finished(Epoch(2))])
+    try harness.put(numbered(1), filled(100, 0))
+    let next = try harness.checkpoint()
+    // The path to one leaf, the directory, the bitmap; the file is long enough.
+    #expect(
+      next.suffix(4) == [.sync, .awaitLog, .writeSuperblock(PageID(1), fileOffset: 16_384), .finished(Epoch(3))])
+    #expect(next.count == 8)
+  }
+
+  @Test func atMostSoManyWritesAreInFlight() throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<5_000 { try harness.put(numbered(i), filled(1_000, i)) }
+    var effects: [CheckpointEffect] = []
+    harness.store.beginCheckpoint(into: &effects)
+    #expect(effects.count == 1)
+    effects.removeAll()
+    harness.store.step(.grown, into: &effects)
+    #expect(effects.count == 32)
+    guard case .writePage(let page, _) = effects[31] else { throw TestFailure() }
+    effects.removeAll()
+    harness.store.step(.written(page), into: &effects)
+    #expect(effects.count == 1)
+  }
+
+  @Test func frozenPagesStayAsTheyWereWhileWritersGoOn() throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<2_000 { try harness.put(numbered(i), filled(100, i)) }
+    try harness.setMetadata(bytes("before"))
+    let before = try harness.rows()
+    var written = 0
+    try harness.checkpoint { effect in
+      if case .writePage = effect {
+        written += 1
+        try harness.put(numbered(written * 50), filled(700, 1))
+        try harness.delete(numbered(written * 70))
+        try harness.setMetadata(bytes("after"))
+      }
+      return true
+    }
+    let after = try harness.rows()
+    #expect(before != after)
+    let report = harness.verify()
+    #expect(report.findings == [])
+    #expect(report.shards[0].metadata == bytes("before"))
+    try harness.reopen()
+    #expect(try harness.rows() == before)
+  }
+
+  @Test(arguments: [CheckpointStep.grow, .write, .sync, .log, .superblock])
+  func aFailureIsReportedAndNeverBecomesSuccess(step: CheckpointStep) throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<1_000 { try harness.put(numbered(i), filled(100, i)) }
+    var fault: CheckpointFault?
+    try harness.checkpoint { effect in
+      guard fault == nil, effect.step == step else { return true }
+      var effects: [CheckpointEffect] = []
+      harness.store.step(.failed(step, errno: 5), into: &effects)
+      fault = CheckpointFault(step: step, errno: 5)
+      #expect(effects == [.failed(CheckpointFault(step: step, errno: 5))])
+      return true
+    }
+    #expect(harness.store.checkpointFault == fault)
+    #expect(!harness.store.isCheckpointing)
+    #expect(harness.store.durableEpoch == Epoch(1))
+    #expect(try harness.rows().count == 1_000)
+    var effects: [CheckpointEffect] = []
+    harness.store.beginCheckpoint(into: &effects)
+    #expect(effects == [.failed(CheckpointFault(step: step, errno: 5))])
+  }
+
+  @Test func freedPagesAreReusedAfterTheNextButOneCheckpoint() throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<2_000 { try harness.put(numbered(i), filled(100, i)) }
+    try harness.checkpoint()
+    var pages: [Int] = []
+    for round in 0..<30 {
+      for i in 0..<2_000 where i % 40 == 0 { try harness.put(numbered(i), filled(100, round)) }
+      let free = harness.store.statistics.freePages
+      let garbage = harness.store.statistics.garbagePages
+      try harness.checkpoint()
+      // Owed to the older superblock before, free now; what this epoch freed is still owed.
+      #expect(round == 0 || harness.store.statistics.freePages > free)
+      #expect(garbage > 0 && harness.store.statistics.garbagePages > 0)
+      pages.append(harness.store.statistics.pages)
+    }
+    #expect(pages[29] == pages[4], "the file does not grow under a steady load")
+    #expect(harness.verify().findings == [])
+  }
+
+  @Test func pagesOwedToTheOlderSuperblockStaySoAfterARestart() throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<1_000 { try harness.put(numbered(i), filled(100, i)) }
+    try harness.checkpoint()
+    try harness.put(numbered(5), filled(100, 77))
+    try harness.checkpoint()
+    try harness.reopen()
+    try harness.put(numbered(900), filled(100, 78))
+    // Whatever is written now, the older superblock must still lead to its rows.
+    var effects: [CheckpointEffect] = []
+    try harness.checkpoint { effect in
+      effects.append(effect)
+      if case .writeSuperblock = effect { return false }
+      return true
+    }
+    let older = try #require(
+      harness.disk.page(PageID(0)).withUnsafeBytes { try? Superblock.decode($0) })
+    #expect(older.epoch == Epoch(2))
+    #expect(verifyStore(&harness.disk, older).findings == [])
+  }
+
+  @Test func aCrashAtAnyOrderLeavesTheOldOrTheNewCheckpoint() throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<1_500 { try harness.put(numbered(i), filled(100, i)) }
+    try harness.put(numbered(7), filled(70_000, 1))
+    try harness.checkpoint()
+    for i in 0..<1_500 where i % 3 == 0 { try harness.put(numbered(i), filled(90, i)) }
+    try harness.checkpoint()
+    let old = try harness.rows()
+    for i in 0..<1_500 where i % 100 == 0 { try harness.delete(numbered(i)) }
+    for i in 0..<200 { try harness.put(numbered(5_000 + i), filled(300, i)) }
+    let new = try harness.rows()
+    let start = harness.disk
+    let orders = try harness.checkpoint().count
+    var outcomes = (old: 0, new: 0)
+    for stop in 0...orders {
+      for seed in 0..<4 {
+        let rows = try rowsAfterCrash(start, harness, stop: stop, seed: UInt64(stop * 10 + seed))
+        #expect(rows == old || rows == new)
+        if rows == old { outcomes.old += 1 } else { outcomes.new += 1 }
+      }
+    }
+    #expect(outcomes.old > 0 && outcomes.new > 0)
+  }
+
+  /// Repeats the same changes from `start`, crashes before order number `stop`, and opens what is left.
+  private func rowsAfterCrash(
+    _ start: VirtualDisk, _ done: Harness, stop: Int, seed: UInt64
+  ) throws -> [Row] {
+    let harness = try Harness(start)
+    for i in 0..<1_500 where i % 100 == 0 { try harness.delete(numbered(i)) }
+    for i in 0..<200 { try harness.put(numbered(5_000 + i), filled(300, i)) }
+    var random = SeededRandom(seed: seed)
+    var left = stop
+    try harness.checkpoint { effect in
+      left -= 1
+      if left < 0, case .writeSuperblock(let page, let offset) = effect {
+        // The crash may come while the superblock is being written.
+        harness.disk.write(Array(harness.store.bytes(of: page)), at: Int(offset))
+      }
+      return left >= 0
+    }
+    harness.disk.crash(&random)
+    try harness.reopen()
+    let report = harness.verify()
+    #expect(report.findings == [])
+    return try harness.rows()
+  }
+
+  @Test func eitherSuperblockAloneRecovers() throws {
+    let harness = try Harness()
+    try harness.create()
+    var states: [[Row]] = []
+    for round in 0..<6 {
+      for i in 0..<300 { try harness.put(numbered(i * (round + 1)), filled(100, round)) }
+      try harness.checkpoint()
+      states.append(try harness.rows())
+      guard round > 0 else { continue }
+      for lost in 0..<2 {
+        var disk = harness.disk
+        disk.flip(lost * pageBytes + 500, mask: 1)
+        let other = try Harness(disk)
+        #expect(other.store.damagedSuperblock != nil)
+        let isNewest = other.store.durableEpoch == harness.store.durableEpoch
+        #expect(try other.rows() == states[isNewest ? round : round - 1])
+        // And it goes on from there.
+        try other.put(numbered(1), bytes("on"))
+        try other.checkpoint()
+        #expect(other.verify().findings == [])
+      }
+    }
+  }
+
+  @Test func bitmapsOfManyPagesAreRewrittenOnlyWhereTheyChange() throws {
+    let harness = try Harness()
+    try harness.create()
+    try harness.put(bytes("k"), bytes("v"))
+    try harness.checkpoint()
+    try harness.put(bytes("k"), bytes("w"))
+    let effects = try harness.checkpoint()
+    // Leaf, directory, one bitmap page.
+    #expect(effects.filter { if case .writePage = $0 { true } else { false } }.count == 3)
+  }
+}
+
+struct TestFailure: Error {}
+
+extension CheckpointEffect {
+  var step: CheckpointStep? {
+    switch self {
+    case .grow: .grow
+    case .writePage: .write
+    case .sync: .sync
+    case .awaitLog: .log
+    case .writeSuperblock: .superblock
+    case .finished, .failed: nil
+    }
+  }
+}
