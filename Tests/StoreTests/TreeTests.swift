@@ -55,7 +55,7 @@ import Testing
     try harness.create()
     var model = Model()
     var random = SeededRandom(seed: 5)
-    for _ in 0..<300 {
+    for _ in 0..<200 {
       var key = [UInt8](repeating: 0x61, count: 5_000)
       for i in 4_990..<5_000 { key[i] = UInt8(random.below(256)) }
       let value = filled(Int(random.below(6_000)), 3)
