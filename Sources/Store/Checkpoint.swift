@@ -90,7 +90,7 @@ extension Store {
     if let fault = checkpointFault { return effects.append(.failed(fault)) }
     precondition(checkpoint.state == .idle, "one checkpoint at a time")
     precondition(!isBatchOpen, "a checkpoint begins between batches")
-    guard dirtyCount > 0 || space.isAnyChanged else { return effects.append(.finished(durableEpoch)) }
+    guard dirtyCount > 0 || space.pointee.isAnyChanged else { return effects.append(.finished(durableEpoch)) }
     freeze()
     growOrWrite(into: &effects)
   }
@@ -133,8 +133,8 @@ extension Store {
   }
 
   private func growOrWrite(into effects: inout [CheckpointEffect]) {
-    guard space.pageCount > filePages else { return startWriting(into: &effects) }
-    let steps = (space.pageCount - filePages + limits.growPages - 1) / limits.growPages
+    guard space.pointee.pageCount > filePages else { return startWriting(into: &effects) }
+    let steps = (space.pointee.pageCount - filePages + limits.growPages - 1) / limits.growPages
     filePages = UInt32(min(UInt64(filePages) + UInt64(steps) * UInt64(limits.growPages), UInt64(limits.pagesMax)))
     become(.growing, .grow(fileBytes: UInt64(filePages) * UInt64(Page.byteCount)), into: &effects)
   }
@@ -175,7 +175,7 @@ extension Store {
   }
 
   private func finish(into effects: inout [CheckpointEffect]) {
-    space.frozenIsDurable()
+    space.pointee.frozenIsDurable()
     durableEpoch = checkpoint.epoch
     become(.idle, .finished(durableEpoch), into: &effects)
   }
@@ -192,7 +192,7 @@ extension Store {
     sealBitmaps()
     encodeSuperblock()
     listWrites()
-    space.freeze()
+    space.pointee.freeze()
     checkpoint.epoch = epoch
     epoch = epoch.next
     touchedCount = 0
@@ -227,26 +227,26 @@ extension Store {
     var moved: [Page?] = []
     while let index = nextUnmoved(moved) {
       while moved.count <= index { moved.append(nil) }
-      while space.bitmaps.count <= index { space.bitmaps.append(.none) }
-      if !space.bitmaps[index].isNone { free(space.bitmaps[index]) }
+      while space.pointee.bitmaps.count <= index { space.pointee.bitmaps.append(.none) }
+      if !space.pointee.bitmaps[index].isNone { free(space.pointee.bitmaps[index]) }
       moved[index] = newPage(.bitmap, level: 0)
     }
     for (index, page) in moved.enumerated() {
       guard let page else { continue }
-      space.writeBitmap(index, to: page)
-      space.bitmaps[index] = PagePointer(page: page.id, checksum: checksum(page), birth: epoch)
+      space.pointee.writeBitmap(index, to: page)
+      space.pointee.bitmaps[index] = PagePointer(page: page.id, checksum: checksum(page), birth: epoch)
     }
   }
 
   private func nextUnmoved(_ moved: [Page?]) -> Int? {
-    space.isChanged.indices.first { space.isChanged[$0] && ($0 >= moved.count || moved[$0] == nil) }
+    space.pointee.isChanged.indices.first { space.pointee.isChanged[$0] && ($0 >= moved.count || moved[$0] == nil) }
   }
 
   private func encodeSuperblock() {
     let tree = directory.pointee
     let superblock = Superblock(
-      epoch: epoch, identity: identity, pageCount: space.pageCount, directoryHeight: tree.height,
-      directoryRoot: tree.root, directoryRows: tree.rows, directoryBytes: tree.bytes, bitmaps: space.bitmaps)
+      epoch: epoch, identity: identity, pageCount: space.pointee.pageCount, directoryHeight: tree.height,
+      directoryRoot: tree.root, directoryRows: tree.rows, directoryBytes: tree.bytes, bitmaps: space.pointee.bitmaps)
     superblockFrame.copyMemory(from: superblock.encoded(), byteCount: Page.byteCount)
   }
 

@@ -15,16 +15,22 @@ package final class Cursor {
 
   private let store: Store
   private let tree: UnsafeMutablePointer<Tree>
-  private var steps: UnsafeMutablePointer<Step>
-  private var trial: UnsafeMutablePointer<Step>
-  private var changeCount: UInt64
-  /// On a row; otherwise before the first seek, or past an end.
-  package private(set) var isOnRow = false
+  /// The way to the row; and the way that is being tried, which becomes it when nothing has missed.
+  private let steps: UnsafeMutablePointer<Step>
+  private let trial: UnsafeMutablePointer<Step>
+  private let state: UnsafeMutablePointer<State>
+
+  /// Behind a pointer, so that a step costs no check for exclusive access.
+  private struct State {
+    var changeCount: UInt64
+    var isOnRow = false
+  }
 
   init(_ store: Store, _ tree: UnsafeMutablePointer<Tree>) {
     self.store = store
     self.tree = tree
-    changeCount = store.changeCount
+    state = .allocate(capacity: 1)
+    state.initialize(to: State(changeCount: store.changeCount))
     steps = .allocate(capacity: Int(Tree.heightMax))
     trial = .allocate(capacity: Int(Tree.heightMax))
     steps.initialize(repeating: Step(), count: Int(Tree.heightMax))
@@ -34,7 +40,13 @@ package final class Cursor {
   deinit {
     steps.deallocate()
     trial.deallocate()
+    state.deallocate()
   }
+}
+
+extension Cursor {
+  /// On a row; otherwise before the first seek, or past an end.
+  package var isOnRow: Bool { state.pointee.isOnRow }
 }
 
 extension Store {
@@ -62,8 +74,7 @@ extension Cursor {
   package func last() throws(PageMissing) -> Bool { try seek { $0.count - 1 } }
 
   private func seek(_ choose: (Page) -> Int) throws(PageMissing) -> Bool {
-    changeCount = store.changeCount
-    isOnRow = false
+    state.pointee = State(changeCount: store.changeCount)
     guard tree.pointee.height > 0 else { return false }
     var level = Int(tree.pointee.height) - 1
     var pointer = tree.pointee.root
@@ -87,8 +98,8 @@ extension Cursor {
   }
 
   private func accept() {
-    swap(&steps, &trial)
-    isOnRow = true
+    steps.update(from: trial, count: Int(tree.pointee.height))
+    state.pointee.isOnRow = true
   }
 }
 
@@ -118,7 +129,7 @@ extension Cursor {
   private func leave(forward: Bool) throws(PageMissing) -> Bool {
     trial.update(from: steps, count: Int(tree.pointee.height))
     if try cross(forward: forward) { return true }
-    isOnRow = false
+    state.pointee.isOnRow = false
     return false
   }
 
@@ -170,7 +181,7 @@ extension Cursor {
 
   @inline(__always) private func leaf() throws(PageMissing) -> Page {
     precondition(isOnRow, "the cursor is on a row")
-    precondition(changeCount == store.changeCount, "a cursor lives between two changes: seek again")
+    precondition(state.pointee.changeCount == store.changeCount, "a cursor lives between two changes: seek again")
     let pointer = steps[0].pointer
     guard let page = store.resident(pointer, .tree, level: 0) else {
       throw PageMissing(pointer: pointer, kind: .tree, level: 0)

@@ -114,7 +114,7 @@ extension Store {
     guard let value = try withUnsafeBytes(of: &key, { bytes throws(PageMissing) in try get(directory, bytes) }) else {
       return nil
     }
-    guard let record = DirectoryRecord(value, pageCount: space.pageCount) else {
+    guard let record = DirectoryRecord(value, pageCount: space.pointee.pageCount) else {
       preconditionFailure("the directory holds records of shards")
     }
     return record

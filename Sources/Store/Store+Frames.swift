@@ -85,22 +85,22 @@ extension Store {
     table.deallocate()
     table = new
     tableCount = grown
-    space.reserve(grown)
+    space.pointee.reserve(grown)
   }
 
   @inline(__always) func entry(_ page: PageID) -> UnsafeMutablePointer<PageEntry> { table + Int(page.rawValue) }
 
   /// A frame, if need be that of a clean page.
   func takeFrame() -> UnsafeMutableRawPointer {
-    if let frame = frames.take() { return frame }
+    if let frame = frames.pointee.take() { return frame }
     reclaimFrame()
-    guard let frame = frames.take() else { preconditionFailure("a reclaimed frame is free") }
+    guard let frame = frames.pointee.take() else { preconditionFailure("a reclaimed frame is free") }
     return frame
   }
 
   /// Evicts the next clean, unpinned page that the hand finds on its way round the table.
   private func reclaimFrame() {
-    let end = Int(space.pageCount)
+    let end = Int(space.pointee.pageCount)
     for _ in 0..<max(end, 1) {
       sweepHand = sweepHand + 1 < end ? sweepHand + 1 : 2
       if sweepHand < end, evict(PageID(UInt32(sweepHand))) { return }
@@ -120,12 +120,12 @@ extension Store {
 
   /// Drops all pages that may be dropped. For tests and for giving memory back.
   package func evictAll() {
-    for page in 2..<UInt32(space.pageCount) { evict(PageID(page)) }
+    for page in 2..<UInt32(space.pointee.pageCount) { evict(PageID(page)) }
   }
 
   func dropFrame(_ entry: UnsafeMutablePointer<PageEntry>) {
     guard let frame = entry.pointee.frame else { preconditionFailure("a page in memory has a frame") }
-    frames.give(frame)
+    frames.pointee.give(frame)
     entry.pointee.frame = nil
     entry.pointee.state = .absent
     residentCount -= 1

@@ -45,7 +45,7 @@ extension Store {
   ///
   /// Throws when they are not what the pointer that asked for them promises; then nothing has changed.
   package func pageLoaded(_ read: PageRead, _ bytes: UnsafeRawBufferPointer) throws(PageDamage) {
-    try checkPage(bytes, is: read.missing, pageCount: space.pageCount)
+    try checkPage(bytes, is: read.missing, pageCount: space.pointee.pageCount)
     if read.missing.kind == .bitmap { return try bitmapLoaded(read.missing.pointer, bytes) }
     guard let source = bytes.baseAddress, Int(read.page.rawValue) < tableCount else { return }
     let entry = entry(read.page)

@@ -7,7 +7,7 @@ import Primitives
 
 extension Store {
   /// Frames that no batch may reserve: for pages that come in (a long value needs 74 at once) and for the next freeze.
-  var headroomFrames: Int { 128 + space.bitmapCount + 2 * touchedCount }
+  var headroomFrames: Int { 128 + space.pointee.bitmapCount + 2 * touchedCount }
 
   /// Prepares `put` or `delete` of `key` with a value of at most `valueCount` bytes.
   package func prepareWrite(
@@ -148,7 +148,7 @@ extension Store {
     let new = pinnedCount + reservedCount + need
     let staying = dirtyCount + frozenCount + pinnedCount
     guard staying + new + headroomFrames <= limits.framesMax else { throw .outOfMemory }
-    guard new + keepsFree <= space.available(pagesMax: limits.pagesMax) else { throw .diskFull }
+    guard new + keepsFree <= space.pointee.available(pagesMax: limits.pagesMax) else { throw .diskFull }
     reservedCount += need
   }
 }

@@ -3,7 +3,7 @@
 extension Store {
   /// A new dirty page. Frame and page id were reserved.
   func newPage(_ kind: PageKind, level: UInt8) -> Page {
-    let id = PageID(space.take())
+    let id = PageID(space.pointee.take())
     growTable(through: Int(id.rawValue))
     let page = Page(takeFrame())
     page.format(kind: kind, level: level, id: id, birth: epoch)
@@ -15,7 +15,7 @@ extension Store {
   func copyPage(_ old: Page) -> Page {
     let oldID = old.id
     let level = old.level
-    let id = PageID(space.take())
+    let id = PageID(space.pointee.take())
     growTable(through: Int(id.rawValue))
     let frame: UnsafeMutableRawPointer
     if entry(oldID).pointee.state == .clean {
@@ -23,7 +23,7 @@ extension Store {
       entry(oldID).pointee.frame = nil
       entry(oldID).pointee.state = .absent
       residentCount -= 1
-      space.owe(oldID.rawValue)
+      space.pointee.owe(oldID.rawValue)
     } else {
       let pointer = PagePointer(page: oldID, checksum: 0, birth: old.birth)
       frame = takeFrame()
@@ -60,7 +60,7 @@ extension Store {
       precondition(entry.pointee.state == .dirty, "a page born in this epoch is dirty")
       dropFrame(entry)
       dirtyCount -= 1
-      space.giveBack(pointer.page.rawValue)
+      space.pointee.giveBack(pointer.page.rawValue)
       return
     }
     switch entry.pointee.state {
@@ -69,16 +69,18 @@ extension Store {
     case .absent: break
     case .dirty, .frozenOrphan: preconditionFailure("a page is freed once")
     }
-    space.owe(pointer.page.rawValue)
+    space.pointee.owe(pointer.page.rawValue)
   }
 
   /// Misses until all bitmap pages have come in.
   func requireSpace() throws(PageMissing) {
-    if let pointer = space.awaited.first { throw PageMissing(pointer: pointer, kind: .bitmap, level: 0) }
+    if let pointer = space.pointee.awaited.first { throw PageMissing(pointer: pointer, kind: .bitmap, level: 0) }
   }
 
   func bitmapLoaded(_ pointer: PagePointer, _ bytes: UnsafeRawBufferPointer) throws(PageDamage) {
     guard let base = bytes.baseAddress else { return }
-    if let fact = space.accept(pointer, Page(base)) { throw PageDamage(page: pointer.page, reason: .structure(fact)) }
+    if let fact = space.pointee.accept(pointer, Page(base)) {
+      throw PageDamage(page: pointer.page, reason: .structure(fact))
+    }
   }
 }

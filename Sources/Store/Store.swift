@@ -43,33 +43,16 @@ import Primitives
 /// **What it does not do.** Sealing is not spread over time; the file does not shrink; a dropped shard must be empty; keys
 /// are stored whole (the shared prefix only speeds up the search); versions and encryption are not here.
 package final class Store {
-  // Frames and the table of pages: Store+Frames.swift
-  var table: UnsafeMutablePointer<PageEntry>
-  var tableCount: Int
-  var frames: FrameArenas
-  var residentCount = 0
-  var dirtyCount = 0
-  var frozenCount = 0
-  var sweepHand = 2
+  /// What every operation touches: Store+State.swift.
+  let state: UnsafeMutablePointer<StoreState>
+  let frames: UnsafeMutablePointer<FrameArenas>
+  let space: UnsafeMutablePointer<Space>
   var dirtyList: [UInt32] = []
-
-  // Pins, reservations, misses on purpose: Store+Prepare.swift, Store+Loading.swift
-  var round: UInt32 = 1
-  var pinnedCount = 0
-  var reservedCount = 0
-  /// Between the first prepare of a batch and `endWrite`.
-  package internal(set) var isBatchOpen = false
   var missRandom: SeededRandom
-  var accessCount: UInt32 = 0
-  /// Rises with every change of a tree; a cursor that sees it change refuses to step.
-  var changeCount: UInt64 = 0
 
   // Trees: Store+Directory.swift
-  var directory: UnsafeMutablePointer<Tree>
+  let directory: UnsafeMutablePointer<Tree>
   var shardStates: [UnsafeMutablePointer<ShardState>] = []
-  var lastShard: UnsafeMutablePointer<ShardState>?
-  /// Shards changed in this epoch.
-  var touchedCount = 0
   let path: UnsafeMutablePointer<PathStep>
   let scratchPage: UnsafeMutableRawPointer
   let separators: UnsafeMutableRawPointer
@@ -79,13 +62,10 @@ package final class Store {
   // Space, epochs, checkpoints: Store+Space.swift, Checkpoint.swift
   package let limits: StoreLimits
   package let identity: StoreIdentity
-  /// The epoch that is being changed; the newest durable checkpoint is an older one.
-  package internal(set) var epoch: Epoch
   /// The newest durable checkpoint.
   package internal(set) var durableEpoch: Epoch
   /// Set when one superblock was damaged at opening. The other one was good.
   package let damagedSuperblock: SuperblockProblem?
-  var space: Space
   var filePages: UInt32
   var checkpoint: Checkpoint
   let superblockFrame: UnsafeMutableRawPointer
@@ -100,16 +80,17 @@ package final class Store {
     let newest = choice.newest
     self.limits = limits
     self.identity = identity
-    epoch = newest.epoch.next
     durableEpoch = newest.epoch
     damagedSuperblock = choice.problem
     filePages = UInt32(min(fileBytes / UInt64(Page.byteCount), UInt64(UInt32.max)))
-    space = Space(newest: newest, older: choice.older)
+    space = .allocate(capacity: 1)
+    space.initialize(to: Space(newest: newest, older: choice.older))
     checkpoint = Checkpoint()
-    frames = FrameArenas(framesMax: limits.framesMax)
-    tableCount = Store.tableCapacity(for: newest.pageCount)
-    table = .allocate(capacity: tableCount)
-    table.initialize(repeating: PageEntry(), count: tableCount)
+    frames = .allocate(capacity: 1)
+    frames.initialize(to: FrameArenas(framesMax: limits.framesMax))
+    let tableCount = Store.tableCapacity(for: newest.pageCount)
+    state = .allocate(capacity: 1)
+    state.initialize(to: StoreState(epoch: newest.epoch.next, tableCount: tableCount))
     missRandom = SeededRandom(seed: limits.missSeed)
     directory = .allocate(capacity: 1)
     directory.initialize(to: newest.directory)
@@ -120,12 +101,14 @@ package final class Store {
     overflowScratch = .allocate(byteCount: OverflowList.byteCountMax, alignment: 16)
     valueScratch = .allocate(byteCount: 0, alignment: 16)
     superblockFrame = .allocate(byteCount: Page.byteCount, alignment: 4096)
-    space.reserve(tableCount)
+    space.pointee.reserve(tableCount)
   }
 
   deinit {
     table.deallocate()
-    frames.deallocate()
+    state.deallocate()
+    frames.pointee.deallocate()
+    frames.deinitialize(count: 1).deallocate()
     for state in shardStates { Store.deallocate(state) }
     directory.deallocate()
     path.deallocate()
@@ -134,14 +117,16 @@ package final class Store {
     overflowScratch.deallocate()
     valueScratch.deallocate()
     superblockFrame.deallocate()
-    space.deallocate()
+    space.pointee.deallocate()
+    space.deinitialize(count: 1).deallocate()
   }
 
   package var statistics: StoreStatistics {
     StoreStatistics(
-      pages: Int(space.pageCount), livePages: space.liveCount, garbagePages: space.owedCount,
-      freePages: space.freeCount, residentPages: residentCount, dirtyPages: dirtyCount, frozenPages: frozenCount,
-      frameBytes: frames.allocatedCount * Page.byteCount)
+      pages: Int(space.pointee.pageCount), livePages: space.pointee.liveCount, garbagePages: space.pointee.owedCount,
+      freePages: space.pointee.freeCount, residentPages: residentCount, dirtyPages: dirtyCount,
+      frozenPages: frozenCount,
+      frameBytes: frames.pointee.allocatedCount * Page.byteCount)
   }
 }
 
@@ -178,7 +163,7 @@ extension Store {
       switch entry.state {
       case .dirty:
         dirty += 1
-        precondition(Page(frame).birth == epoch && space.isLive(UInt32(index)), "a dirty page is new and live")
+        precondition(Page(frame).birth == epoch && space.pointee.isLive(UInt32(index)), "a dirty page is new and live")
       case .frozen, .frozenOrphan: frozen += 1
       case .clean, .absent: break
       }
@@ -186,9 +171,10 @@ extension Store {
     }
     precondition(resident == residentCount, "resident pages are counted")
     precondition(dirty == dirtyCount && frozen == frozenCount, "dirty and frozen pages are counted")
-    precondition(frames.allocatedCount - frames.freeCount == residentCount, "no frame is lost")
+    precondition(frames.pointee.allocatedCount - frames.pointee.freeCount == residentCount, "no frame is lost")
     precondition(
-      space.liveCount + space.owedCount + space.freeCount == Int(space.pageCount) || !space.awaited.isEmpty,
+      space.pointee.liveCount + space.pointee.owedCount + space.pointee.freeCount == Int(space.pointee.pageCount)
+        || !space.pointee.awaited.isEmpty,
       "a page is live, owed or free")
   }
 }
