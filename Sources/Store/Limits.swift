@@ -21,6 +21,7 @@ package struct StoreLimits: Sendable {
   package var growPages: UInt32 = 1_024
   /// Page writes of a checkpoint that may be in flight.
   package var writesInFlightMax = 32
+  package var memory = FrameMemory.plain
   /// For tests: of 1000 first accesses to a clean page, so many drop it and miss.
   package var missChance: UInt64 = 0
   package var missSeed: UInt64 = 0

@@ -20,7 +20,7 @@ struct PageEntry {
   /// The epoch in which this process last gave out the page id. A page that comes in and is older is stale.
   var birth = Epoch(0)
   /// Pinned while this is the store's round.
-  var pinRound: UInt32 = 0
+  var pinRound: UInt64 = 0
   /// When it was loaded, counted in accesses. Only for misses on purpose.
   var loadedAt: UInt32 = 0
   var state = State.absent
@@ -30,9 +30,29 @@ struct PageEntry {
   var preparedDeletes: UInt16 = 0
 }
 
+/// Where the memory of frames comes from. The edge may hand in chunks of huge pages, bound to a NUMA node.
+package struct FrameMemory: Sendable {
+  /// Any bytes, aligned to `alignment`.
+  package var allocate: @Sendable (_ byteCount: Int, _ alignment: Int) -> UnsafeMutableRawPointer
+  package var deallocate: @Sendable (_ chunk: UnsafeMutableRawPointer, _ byteCount: Int) -> Void
+
+  package init(
+    allocate: @escaping @Sendable (_ byteCount: Int, _ alignment: Int) -> UnsafeMutableRawPointer,
+    deallocate: @escaping @Sendable (_ chunk: UnsafeMutableRawPointer, _ byteCount: Int) -> Void
+  ) {
+    self.allocate = allocate
+    self.deallocate = deallocate
+  }
+
+  /// The allocator of the language.
+  package static let plain = FrameMemory(
+    allocate: { .allocate(byteCount: $0, alignment: $1) }, deallocate: { chunk, _ in chunk.deallocate() })
+}
+
 /// Frames of 16 KiB, in chunks of 2 MiB that are aligned to 2 MiB. Free frames are a list that runs through them.
 struct FrameArenas {
-  private var chunks: [UnsafeMutableRawPointer] = []
+  private let memory: FrameMemory
+  private var chunks: [(start: UnsafeMutableRawPointer, byteCount: Int)] = []
   private var free: UnsafeMutableRawPointer?
   private(set) var freeCount = 0
   private(set) var allocatedCount = 0
@@ -40,7 +60,10 @@ struct FrameArenas {
 
   static let chunkFrames = 128
 
-  init(framesMax: Int) { self.framesMax = framesMax }
+  init(framesMax: Int, memory: FrameMemory) {
+    self.framesMax = framesMax
+    self.memory = memory
+  }
 
   /// A frame with any bytes in it, or nil when all are in use.
   mutating func take() -> UnsafeMutableRawPointer? {
@@ -61,14 +84,14 @@ struct FrameArenas {
     let count = min(FrameArenas.chunkFrames, framesMax - allocatedCount)
     guard count > 0 else { return }
     let size = count * Page.byteCount
-    let chunk = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: FrameArenas.chunkFrames * Page.byteCount)
-    chunks.append(chunk)
+    let chunk = memory.allocate(size, FrameArenas.chunkFrames * Page.byteCount)
+    chunks.append((chunk, size))
     for index in (0..<count).reversed() { give(chunk + index * Page.byteCount) }
     allocatedCount += count
   }
 
   func deallocate() {
-    for chunk in chunks { chunk.deallocate() }
+    for chunk in chunks { memory.deallocate(chunk.start, chunk.byteCount) }
   }
 }
 

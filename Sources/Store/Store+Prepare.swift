@@ -148,7 +148,8 @@ extension Store {
     let new = pinnedCount + reservedCount + need
     let staying = dirtyCount + frozenCount + pinnedCount
     guard staying + new + headroomFrames <= limits.framesMax else { throw .outOfMemory }
-    guard new + keepsFree <= space.pointee.available(pagesMax: limits.pagesMax) else { throw .diskFull }
+    let forFreeze = space.pointee.bitmapCount + 2 * touchedCount
+    guard new + forFreeze + keepsFree <= space.pointee.available(pagesMax: limits.pagesMax) else { throw .diskFull }
     reservedCount += need
   }
 }

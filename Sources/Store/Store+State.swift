@@ -9,7 +9,7 @@ struct StoreState {
   var dirtyCount = 0
   var frozenCount = 0
   var sweepHand = 2
-  var round: UInt32 = 1
+  var round: UInt64 = 1
   var isBatchOpen = false
   var pinnedCount = 0
   var reservedCount = 0
@@ -60,7 +60,7 @@ extension Store {
     set { state.pointee.sweepHand = newValue }
   }
   /// The number of this batch: pages that carry it are pinned.
-  var round: UInt32 {
+  var round: UInt64 {
     @inline(__always) get { state.pointee.round }
     set { state.pointee.round = newValue }
   }

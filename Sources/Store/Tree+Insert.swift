@@ -103,7 +103,7 @@ private struct NewRecord {
 }
 
 /// The records of a page with a new one among them, as one sequence.
-private struct Sequence {
+private struct RecordSequence {
   let source: Page
   let index: Int
   let new: NewRecord
@@ -150,7 +150,7 @@ extension Store {
     let left = path[level].page
     let right = newPage(.tree, level: UInt8(level))
     scratchPage.copyMemory(from: left.base, byteCount: Page.byteCount)
-    let records = Sequence(source: Page(scratchPage), index: index, new: new)
+    let records = RecordSequence(source: Page(scratchPage), index: index, new: new)
     let position = records.splitPosition()
     let separator = keepSeparator(records, position, level: level)
     left.clear()
@@ -163,7 +163,7 @@ extension Store {
 
   /// The shortest key that is above all of the left page and not above any of the right, copied aside. Levels take turns
   /// with two buffers: the separator from below is still being placed when the next one is made.
-  private func keepSeparator(_ records: Sequence, _ position: Int, level: Int) -> UnsafeRawBufferPointer {
+  private func keepSeparator(_ records: RecordSequence, _ position: Int, level: Int) -> UnsafeRawBufferPointer {
     let key = records.key(position)
     let count = level == 0 ? sharedCount(records.key(position - 1), key) + 1 : key.count
     let target = separators + (level & 1) * StoreLimits.keyCountMax

@@ -5,7 +5,7 @@ import Testing
 
 /// The bytes on disk. When one of these tests fails, a file written yesterday is no longer read.
 @Suite struct FormatTests {
-  private func hex(_ bytes: some Swift.Sequence<UInt8>) -> String {
+  private func hex(_ bytes: some Sequence<UInt8>) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 
