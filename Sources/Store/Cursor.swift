@@ -171,6 +171,12 @@ extension Cursor {
 // MARK: The row
 
 extension Cursor {
+  /// Key and value at once. Valid until the next call that may change or load pages, or reads another long value.
+  package func row() throws(PageMissing) -> (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+    let (leaf, slot) = (try leaf(), steps[0].slot)
+    return (leaf.key(slot), try store.value(of: leaf, slot))
+  }
+
   /// The row's key. Valid until the next call that may change or load pages.
   package func key() throws(PageMissing) -> UnsafeRawBufferPointer { try leaf().key(steps[0].slot) }
 

@@ -234,7 +234,10 @@ extension Harness {
     var isOn = try retry { () throws(PageMissing) in try cursor.last() }
     while isOn {
       rows.append(
-        try retry { () throws(PageMissing) in Row(key: Array(try cursor.key()), value: Array(try cursor.value())) })
+        try retry { () throws(PageMissing) in
+          let row = try cursor.row()
+          return Row(key: Array(row.key), value: Array(row.value))
+        })
       isOn = try retry { () throws(PageMissing) in try cursor.previous() }
     }
     return rows
