@@ -40,8 +40,11 @@ import Primitives
 /// - A page is live (in the newest trees), or owed to a superblock, or free; exactly one of these.
 /// - Dirty + frozen + pinned pages + reservations never exceed the frames.
 ///
-/// **What it does not do.** Sealing is not spread over time; the file does not shrink; a dropped shard must be empty; keys
-/// are stored whole (the shared prefix only speeds up the search); versions and encryption are not here.
+/// **What it does not do.** Sealing is not spread over time. Eviction goes round the table without a second chance.
+/// Reservations are for the worst case: a put reserves a split of every level, so a batch of 1000 wants some 6000 frames of
+/// budget. The file does not shrink. A dropped shard must be empty. Keys are stored whole (the shared prefix only speeds up
+/// the search). Versions and encryption are not here. A page is checked when it comes in, each by itself; pages that are
+/// sound and wired wrongly under right checksums (two parents of one child) are found by `verifyStore` and may trap here.
 package final class Store {
   /// What every operation touches: Store+State.swift.
   let state: UnsafeMutablePointer<StoreState>
@@ -95,8 +98,8 @@ package final class Store {
     directory = .allocate(capacity: 1)
     directory.initialize(to: newest.directory)
     path = .allocate(capacity: Int(Tree.heightMax))
-    path.initialize(repeating: PathStep(), count: Int(Tree.heightMax))
     scratchPage = .allocate(byteCount: Page.byteCount, alignment: 4096)
+    path.initialize(repeating: PathStep(page: Page(scratchPage)), count: Int(Tree.heightMax))
     separators = .allocate(byteCount: 2 * StoreLimits.keyCountMax, alignment: 16)
     overflowScratch = .allocate(byteCount: OverflowList.byteCountMax, alignment: 16)
     valueScratch = .allocate(byteCount: 0, alignment: 16)
@@ -144,7 +147,7 @@ struct Tree: Equatable {
 
 /// A page on the way from the root to a leaf, and the slot that the way took. Indexed by level.
 struct PathStep {
-  var page = Page(UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped)
+  var page: Page
   var slot = 0
 }
 
