@@ -1,0 +1,65 @@
+import Primitives
+
+// Where things stand in a shard's tree, and what is counted of them.
+//
+//     state key     20 | table id, 4 bytes big-endian | key           a row
+//     stored value  version, 8 bytes little-endian | row
+//
+// The first byte is the kind. Others (history, locks, transaction records, exactly-once records, floors) get numbers of
+// their own; 00 and FF stay free, so that every kind has a key before it and one behind it.
+
+package enum StateKey {
+  package static let rowKind: UInt8 = 0x20
+  /// Bytes before the encoded key of a row.
+  package static let rowPrefixBytes = 5
+  package static let bytesMax = rowPrefixBytes + TableLimits.keyBytesMax
+
+  /// What the keys of all rows of a table begin with.
+  package static func appendRowPrefix(_ table: TableID, to out: inout [UInt8]) {
+    out.append(rowKind)
+    out.appendBigEndian(table.rawValue)
+  }
+
+  package static func rowPrefix(_ table: TableID) -> [UInt8] {
+    var out: [UInt8] = []
+    appendRowPrefix(table, to: &out)
+    return out
+  }
+}
+
+package enum StoredValue {
+  /// Bytes before the row.
+  package static let versionBytes = 8
+  package static let bytesMax = versionBytes + TableLimits.rowBytesMax
+
+  package static func version(_ value: UnsafeRawBufferPointer) -> Timestamp {
+    Timestamp(value.littleEndian(0, as: UInt64.self))
+  }
+}
+
+/// What one entry of the tree adds to the state hash.
+package func entryHash(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> UInt64 {
+  stableHash(value, seed: stableHash(key))
+}
+
+/// Sums over the whole shard, kept up to date by each change. The node keeps them with the applied position.
+package struct ShardTotals: Equatable, Sendable {
+  /// Sum modulo 2^64 of `entryHash` over all entries: independent of the order of changes, equal on equal replicas.
+  package var stateHash: UInt64 = 0
+  /// Rows of all tables, system tables included.
+  package var rows: UInt64 = 0
+
+  package static let encodedBytes = 16
+
+  package init() {}
+
+  package func encode(into writer: inout ByteWriter) {
+    writer.write(stateHash)
+    writer.write(rows)
+  }
+
+  package init(from reader: inout ByteReader) throws(DecodeError) {
+    stateHash = try reader.read()
+    rows = try reader.read()
+  }
+}
