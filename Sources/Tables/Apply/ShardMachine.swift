@@ -1,0 +1,115 @@
+import Primitives
+import Store
+
+/// What a shard does with the commands of its log: the deterministic state machine over its tree.
+///
+/// One command is applied in two passes. Pass one decodes it, finds the rows, decides, builds the new values and lets the
+/// store prepare every change (*staging*). It throws when a page is missing or the store has no room; then nothing has
+/// changed and the command is to be applied again. Pass two (*commit*) changes the tree, the totals and the catalog; it
+/// cannot fail. A refusal stages nothing.
+///
+/// Operations of a batch are staged one after the other and see what those before them have staged.
+package struct ShardMachine {
+  package let shard: ShardID
+  /// The shard's tables, as the commands applied so far have left them.
+  package private(set) var catalog = Catalog()
+  package private(set) var totals: ShardTotals
+  /// Rises with every command that has changed the tree.
+  package private(set) var changes: UInt64 = 0
+  var staging = Staging()
+
+  /// `totals` as they were kept with the applied position. Call `restore` before anything else.
+  package init(shard: ShardID, totals: ShardTotals = ShardTotals()) {
+    self.shard = shard
+    self.totals = totals
+  }
+
+  /// Reads the catalog from the tree. Throws until its pages are there; call it again then.
+  package mutating func restore(_ store: Store) throws(PageMissing) { catalog = try loadCatalog(shard, store) }
+
+  /// Applies one command. `version` is the command's own, above all before.
+  ///
+  /// Throws when a page is missing or the store has no room: nothing has changed, nothing is pinned, apply it again later.
+  package mutating func apply(
+    _ command: UnsafeRawBufferPointer, version: Timestamp, store: Store
+  ) throws(PrepareFailure) -> Reply {
+    precondition(version > .zero, "version 0 stands for no row")
+    staging.begin()
+    do throws(PrepareFailure) {
+      let reply = try decide(command, version, store)
+      commit(store)
+      return reply
+    } catch {
+      store.endWrite()
+      throw error
+    }
+  }
+
+  private mutating func decide(
+    _ command: UnsafeRawBufferPointer, _ version: Timestamp, _ store: Store
+  ) throws(PrepareFailure) -> Reply {
+    var reader = ByteReader(command)
+    guard let kind = commandKind(&reader) else { return .malformed }
+    switch kind {
+    case .operation: return try operation(&reader, version, store)
+    case .batch: return try batch(&reader, version, store)
+    case .createTable: return try createTable(&reader, version, store)
+    case .dropTable: return try dropTable(&reader, version, store)
+    case .purge: return try purge(&reader, version, store)
+    case .revoke: return try revoke(&reader, version, store)
+    }
+  }
+
+  private func commandKind(_ reader: inout ByteReader) -> CommandKind? {
+    do throws(DecodeError) {
+      let format: UInt8 = try reader.read()
+      guard format == CommandFormat.version else { return nil }
+      return CommandKind(rawValue: try reader.read())
+    } catch { return nil }
+  }
+
+  // MARK: Pass two
+
+  private mutating func commit(_ store: Store) {
+    for step in staging.steps {
+      let key = step.key.lowerBound
+      staging.bytes.withBytes { bytes in
+        let keyBytes = bytes.part(key, step.key.count)
+        if let value = step.value {
+          store.put(shard, keyBytes, bytes.part(value.lowerBound, value.count))
+        } else {
+          let existed = store.delete(shard, keyBytes)
+          precondition(existed, "only rows that exist are deleted")
+        }
+      }
+      totals.count(step)
+    }
+    if !staging.steps.isEmpty { changes += 1 }
+    if staging.isStoreTouched { store.endWrite() }
+    for change in staging.catalogChanges { catalog.take(change) }
+  }
+}
+
+extension ShardTotals {
+  fileprivate mutating func count(_ step: Staging.Step) {
+    if let old = step.oldHash {
+      stateHash &-= old
+      rows -= 1
+    }
+    if let new = step.newHash {
+      stateHash &+= new
+      rows += 1
+    }
+  }
+}
+
+extension Catalog {
+  fileprivate mutating func take(_ change: Staging.CatalogChange) {
+    switch change {
+    case .added(let table): add(table)
+    case .dropped(let table): drop(table)
+    case .purged(let id): forgetDropped(id)
+    case .revoked(let revocation): add(revocation)
+    }
+  }
+}

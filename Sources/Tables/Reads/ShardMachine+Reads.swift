@@ -1,0 +1,249 @@
+import Primitives
+import Store
+
+// Reads of the present state. A read that misses a page is run again when the page has come; what it has printed until
+// then stays, as long as the shard has not changed meanwhile. So a page of a scan shows one moment, and a long one over
+// pages that are not in memory does not start from its beginning at every miss.
+
+/// How far a read has come. Start with a new one; hand the same to every run of the same read.
+package struct ReadProgress: Sendable {
+  /// Rows that are complete.
+  fileprivate var rows = 0
+  /// The state key of the last of them (scans).
+  fileprivate var last: [UInt8] = []
+  /// Where the answer starts in the buffer, and where its complete part ends. Nil before the first run.
+  fileprivate var start: Int?
+  fileprivate var end = 0
+  /// `ShardMachine.changes` at the first run.
+  fileprivate var changes: UInt64 = 0
+
+  package init() {}
+
+  fileprivate mutating func restart(at start: Int, _ changes: UInt64) {
+    self = ReadProgress()
+    self.start = start
+    self.changes = changes
+    end = start
+  }
+
+  fileprivate mutating func completed(_ out: [UInt8]) {
+    rows += 1
+    end = out.count
+  }
+}
+
+extension ShardMachine {
+  /// Answers one read (`ReadWriter`), appending JSON to `out`. When it throws, load the page and call it again with the
+  /// same `progress` and with `out` as it was left. When there is no JSON to give, `out` is as before.
+  package func read(
+    _ request: UnsafeRawBufferPointer, store: Store, progress: inout ReadProgress, into out: inout [UInt8]
+  ) throws(PageMissing) -> ReadOutcome {
+    let start = progress.start ?? out.count
+    if progress.start == nil || progress.changes != changes { progress.restart(at: start, changes) }
+    out.removeLast(out.count - progress.end)
+    let outcome = try answer(request, store, &progress, &out)
+    if !outcome.isSuccess { out.removeLast(out.count - start) }
+    return outcome
+  }
+
+  private func answer(
+    _ request: UnsafeRawBufferPointer, _ store: Store, _ progress: inout ReadProgress, _ out: inout [UInt8]
+  ) throws(PageMissing) -> ReadOutcome {
+    let view: ReadView
+    do throws(DecodeError) { view = try ReadView(request) } catch { return .malformed }
+    guard let table = catalog.table(view.table) else { return .tableNotFound }
+    guard table.schema == view.schema else { return .schemaChanged }
+    guard let read = TableRead(view, table, shard, store) else { return .malformed }
+    switch view.kind {
+    case .get: return try read.get(&out)
+    case .lookup: return try read.lookup(&progress, &out)
+    case .scan: return try read.scan(&progress, &out)
+    }
+  }
+}
+
+/// The head of a read. Valid as long as its bytes.
+private struct ReadView {
+  var kind: ReadKind
+  var table: TableID
+  var schema: UInt32
+  /// Ids; nil for all.
+  var columns: [UInt16]?
+  /// Behind the head.
+  var rest: ByteReader
+
+  init(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) {
+    var reader = ByteReader(bytes)
+    let format: UInt8 = try reader.read()
+    guard format == ReadFormat.version, let kind = ReadKind(rawValue: try reader.read()) else {
+      throw .invalid("no read of ours")
+    }
+    self.kind = kind
+    table = TableID(try reader.read())
+    schema = try reader.read()
+    let count: UInt16 = try reader.read()
+    if count != ReadFormat.allColumns {
+      var ids: [UInt16] = []
+      for _ in 0..<count { ids.append(try reader.read()) }
+      columns = ids
+    }
+    rest = reader
+  }
+}
+
+/// One read of one table.
+private struct TableRead {
+  let reader: ByteReader
+  let table: Table
+  let shard: ShardID
+  let store: Store
+  /// Indexes; nil for all.
+  let columns: [Int]?
+
+  init?(_ view: ReadView, _ table: Table, _ shard: ShardID, _ store: Store) {
+    reader = view.rest
+    self.table = table
+    self.shard = shard
+    self.store = store
+    guard let ids = view.columns else {
+      columns = nil
+      return
+    }
+    var indexes: [Int] = []
+    for id in ids {
+      guard let index = table.column(id: id) else { return nil }
+      indexes.append(index)
+    }
+    columns = indexes
+  }
+
+  func get(_ out: inout [UInt8]) throws(PageMissing) -> ReadOutcome {
+    var reader = reader
+    guard let key = sized(&reader), reader.isAtEnd, isKey(key) else { return .malformed }
+    guard let value = try store.get(shard, key) else { return .rowNotFound }
+    print(key, value, &out)
+    return .row(StoredValue.version(value))
+  }
+
+  func lookup(_ progress: inout ReadProgress, _ out: inout [UInt8]) throws(PageMissing) -> ReadOutcome {
+    var reader = reader
+    guard let count = number(&reader, UInt16.self) else { return .malformed }
+    let start = progress.start ?? 0
+    if progress.rows == 0 { append("{\"rows\":[", to: &out) }
+    for i in 0..<Int(count) {
+      guard let key = sized(&reader), isKey(key) else { return .malformed }
+      if i < progress.rows { continue }
+      let value = try store.get(shard, key)
+      if i > 0 { out.append(UInt8(ascii: ",")) }
+      if let value { print(key, value, &out) } else { append("null", to: &out) }
+      if out.count - start > TableLimits.pageBytesMax { return .tooLarge }
+      progress.completed(out)
+    }
+    guard reader.isAtEnd else { return .malformed }
+    append("]}", to: &out)
+    return .rows(cursor: nil)
+  }
+
+  func scan(_ progress: inout ReadProgress, _ out: inout [UInt8]) throws(PageMissing) -> ReadOutcome {
+    var reader = reader
+    guard let flags = number(&reader, UInt8.self), let limit = number(&reader, UInt32.self),
+      let lower = sized(&reader), let upper = sized(&reader), reader.isAtEnd,
+      isBound(lower), isBound(upper) || upper.elementsEqual(prefixEnd(StateKey.rowPrefix(table.id))),
+      limit >= 1, limit <= TableLimits.scanRowsMax
+    else { return .malformed }
+    var range = KeyRange(table, isDescending: flags & ReadFormat.descending != 0)
+    range.lower = Array(lower)
+    range.upper = Array(upper)
+    let page = ScanPage(
+      table: table, columns: columns, range: range, asLines: flags & ReadFormat.lines != 0, limit: Int(limit))
+    return .rows(cursor: try page.fill(try store.cursor(shard), &progress, &out))
+  }
+
+  private func print(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ out: inout [UInt8]) {
+    table.appendJSON(
+      key: key.rest(StateKey.rowPrefixBytes), row: value.rest(StoredValue.versionBytes), columns: columns, to: &out)
+  }
+
+  private func isBound(_ key: UnsafeRawBufferPointer) -> Bool {
+    key.count <= StateKey.bytesMax + 1 && key.starts(with: StateKey.rowPrefix(table.id))
+  }
+
+  private func isKey(_ key: UnsafeRawBufferPointer) -> Bool {
+    isBound(key) && table.isValidKey(key.rest(StateKey.rowPrefixBytes))
+  }
+
+  private func sized(_ reader: inout ByteReader) -> UnsafeRawBufferPointer? {
+    do throws(DecodeError) { return try reader.readBytes(Int(try reader.read(UInt16.self))) } catch { return nil }
+  }
+
+  private func number<T: FixedWidthInteger>(_ reader: inout ByteReader, _: T.Type) -> T? {
+    do throws(DecodeError) { return try reader.read() } catch { return nil }
+  }
+}
+
+/// One page of a scan.
+private struct ScanPage {
+  let table: Table
+  let columns: [Int]?
+  let range: KeyRange
+  let asLines: Bool
+  let limit: Int
+
+  /// Appends rows until the range, the limit or the page's bytes are at their end. Returns where to go on.
+  func fill(
+    _ cursor: Cursor, _ progress: inout ReadProgress, _ out: inout [UInt8]
+  ) throws(PageMissing) -> [UInt8]? {
+    let start = progress.start ?? 0
+    if progress.rows == 0, !asLines { append("{\"rows\":[", to: &out) }
+    var isCut = false
+    var isOnRow = try seek(cursor, progress)
+    while isOnRow, try isInRange(cursor) {
+      if progress.rows < limit { try appendRow(cursor, isFirst: progress.rows == 0, &out) }
+      if progress.rows == limit || (progress.rows > 0 && out.count - start > TableLimits.pageBytesMax) {
+        out.removeLast(out.count - progress.end)
+        isCut = true
+        break
+      }
+      progress.last.removeAll(keepingCapacity: true)
+      progress.last.append(contentsOf: try cursor.key())
+      progress.completed(out)
+      isOnRow = range.isDescending ? try cursor.previous() : try cursor.next()
+    }
+    let token = isCut ? ScanCursor(progress.last.withBytes { range.rest(after: $0) }).encoded(table) : nil
+    if !asLines { close(token, &out) }
+    return token
+  }
+
+  private func seek(_ cursor: Cursor, _ progress: ReadProgress) throws(PageMissing) -> Bool {
+    let rest = progress.rows == 0 ? range : progress.last.withBytes { range.rest(after: $0) }
+    if range.isDescending {
+      return try rest.upper.withBytes { (key) throws(PageMissing) in try cursor.seek(before: key) }
+    }
+    return try rest.lower.withBytes { (key) throws(PageMissing) in try cursor.seek(atOrAfter: key) }
+  }
+
+  private func isInRange(_ cursor: Cursor) throws(PageMissing) -> Bool {
+    let key = try cursor.key()
+    if range.isDescending { return range.lower.withBytes { key.order($0) >= 0 } }
+    return range.upper.withBytes { key.order($0) < 0 }
+  }
+
+  private func appendRow(_ cursor: Cursor, isFirst: Bool, _ out: inout [UInt8]) throws(PageMissing) {
+    let value = try cursor.value()
+    let key = try cursor.key()
+    if !isFirst, !asLines { out.append(UInt8(ascii: ",")) }
+    table.appendJSON(
+      key: key.rest(StateKey.rowPrefixBytes), row: value.rest(StoredValue.versionBytes), columns: columns, to: &out)
+    if asLines { out.append(UInt8(ascii: "\n")) }
+  }
+
+  private func close(_ token: [UInt8]?, _ out: inout [UInt8]) {
+    out.append(UInt8(ascii: "]"))
+    if let token {
+      append(",\"cursor\":\"", to: &out)
+      out.append(contentsOf: token)
+      out.append(UInt8(ascii: "\""))
+    }
+    out.append(UInt8(ascii: "}"))
+  }
+}
