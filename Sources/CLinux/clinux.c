@@ -1,5 +1,15 @@
+#define _GNU_SOURCE
 #include "clinux.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static uint32_t table[8][256];
 
@@ -66,3 +76,35 @@ uint32_t fs_crc32c(uint32_t crc, const void *bytes, size_t count) {
   uint32_t c = ~crc;
   return ~(has_hardware() ? hardware(c, bytes, count) : portable(c, bytes, count));
 }
+
+int fs_open(const char *path, int flags, unsigned mode) { return open(path, flags, (mode_t)mode); }
+
+int fs_lock_whole(int fd) {
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+int fs_sector_size(int fd) {
+  int size = 0;
+  return ioctl(fd, BLKSSZGET, &size) < 0 ? -1 : size;
+}
+
+// The head of struct statx with the fields of Linux 6.1, which the C library's header may not have yet.
+#define FS_STATX_DIOALIGN 0x2000u
+int fs_direct_alignment(int fd, unsigned *memory, unsigned *offset) {
+  uint64_t buffer[32];  // struct statx is 256 bytes
+  memset(buffer, 0, sizeof buffer);
+  if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, FS_STATX_DIOALIGN, buffer) < 0) return -1;
+  const unsigned char *raw = (const unsigned char *)buffer;
+  uint32_t mask;
+  memcpy(&mask, raw, 4);
+  *memory = *offset = 0;
+  if (mask & FS_STATX_DIOALIGN) {
+    memcpy(memory, raw + 152, 4);
+    memcpy(offset, raw + 156, 4);
+  }
+  return 0;
+}
+
+int fs_signalfd(const void *mask) { return signalfd(-1, (const sigset_t *)mask, SFD_CLOEXEC); }
+int fs_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }

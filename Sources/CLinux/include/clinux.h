@@ -5,3 +5,21 @@
 
 /// CRC-32C (Castagnoli), reflected, initial and final XOR applied; `crc` is the value of the bytes before (0 at first).
 uint32_t fs_crc32c(uint32_t crc, const void *bytes, size_t count);
+
+// ---- variadic system calls and macros, for the target Ring ----
+
+/// open(2) with its third argument; -1 and errno on failure.
+int fs_open(const char *path, int flags, unsigned mode);
+
+/// An open file description lock on the whole file, exclusive, not waiting: 0, or -1 and errno (EAGAIN: held).
+int fs_lock_whole(int fd);
+
+/// The logical sector size of a block device (BLKSSZGET), or -1 and errno.
+int fs_sector_size(int fd);
+
+/// The alignment that O_DIRECT asks for on this file: 0 when the kernel does not tell, -1 and errno on failure.
+int fs_direct_alignment(int fd, unsigned *memory, unsigned *offset);
+
+/// signalfd(2) and eventfd(2), close-on-exec; `mask` is a sigset_t. A descriptor, or -1 and errno.
+int fs_signalfd(const void *mask);
+int fs_eventfd(void);
