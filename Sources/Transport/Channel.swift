@@ -39,7 +39,7 @@ package final class Channel {
   let expectation: Expectation
   /// Set by the verification callback, in better words than OpenSSL's.
   var verifyFailure: TLSFailure?
-  private let session: OpaquePointer?
+  let session: OpaquePointer?
   private let memory: MemoryBIO?
   private var hasReceived = false
 
@@ -92,8 +92,10 @@ package final class Channel {
     guard bytes.count > 0, state == .handshaking || state == .open else { return nothing }
     if !hasReceived {
       hasReceived = true
-      if bytes[0] != 0x16 {
-        state = .failed(TLSFailure(.notTLS, "the first byte is no TLS record: plain HTTP on the TLS port?"))
+      // A handshake record, or (from a server) an alert.
+      if bytes[0] != 0x16, context?.role == .server || bytes[0] != 0x15 {
+        let text = "the first byte is no TLS record: is this plain HTTP?"
+        state = .failed(TLSFailure(.notTLS, text))
         return nothing
       }
     }

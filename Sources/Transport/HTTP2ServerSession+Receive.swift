@@ -28,6 +28,11 @@ private func makeCallbacks() -> OpaquePointer {
   guard nghttp2_session_callbacks_new(&made) == 0, let made else {
     preconditionFailure("there is memory for callbacks")
   }
+  nghttp2_session_callbacks_set_on_begin_frame_callback(made) { _, header, user in
+    // nghttp2 skips PRIORITY without a word. (Kinds that it does not know are skipped before this; they cost nothing.)
+    guard let header, header.pointee.type == NGHTTP2_PRIORITY.rawValue else { return 0 }
+    return with(user) { $0.skipped() }
+  }
   nghttp2_session_callbacks_set_on_begin_headers_callback(made) { _, frame, user in
     guard let frame, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else { return 0 }
     return with(user) { $0.began(frame.pointee.hd.stream_id) }
@@ -68,6 +73,11 @@ private func slot(_ session: OpaquePointer, _ id: Int32) -> UnsafeMutablePointer
 }
 
 extension HTTP2ServerSession {
+  fileprivate func skipped() -> Int32 {
+    if !flood.idle.take() { terminate("a client floods with PRIORITY frames") }
+    return 0
+  }
+
   fileprivate func began(_ id: Int32) -> Int32 {
     guard let slot = slab.take() else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
     slot.pointee.begin(id, at: now)
@@ -158,6 +168,7 @@ extension HTTP2ServerSession {
       if !flood.resets.take() { terminate("a client opens and resets streams without end") }
     case NGHTTP2_WINDOW_UPDATE.rawValue:
       if !flood.windowUpdates.take() { terminate("a client floods with window updates") }
+    case NGHTTP2_PRIORITY.rawValue: break  // counted when it began
     default:
       if !isAnswer, !flood.idle.take() { terminate("a client floods with control frames") }
     }

@@ -55,6 +55,7 @@ package final class HTTP2ServerSession {
   var flood: FloodGuard
   var now: Instant = .zero
   var isDraining = false
+  var owesGoAway = false
   var hasEnded = false
 
   package init(limits: HTTP2Limits = HTTP2Limits(), budget: BodyBudget) {
@@ -139,7 +140,11 @@ package final class HTTP2ServerSession {
   /// Appends the frames that are due, up to the limit of a turn. True: there is more; call again when this has been sent.
   @discardableResult package func produce(into output: OutputBuffer) -> Bool {
     if hasEnded { return false }
-    let limit = output.count + limits.turnOutputBytes
+    var limit = output.count + limits.turnOutputBytes
+    if owesGoAway {
+      sayGoAway()
+      limit = .max
+    }
     while output.count < limit {
       var bytes: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(session, &bytes)
@@ -153,7 +158,7 @@ package final class HTTP2ServerSession {
     return true
   }
 
-  package var wantsOutput: Bool { nghttp2_session_want_write(session) != 0 }
+  package var wantsOutput: Bool { owesGoAway || nghttp2_session_want_write(session) != 0 }
 
   /// Nothing will come or go any more: close the connection once the output is sent.
   package var isFinished: Bool {
@@ -165,16 +170,23 @@ package final class HTTP2ServerSession {
 
   // MARK: ending
 
-  /// GOAWAY: streams that came so far are served, later ones are refused (clients may repeat those elsewhere).
+  /// GOAWAY, with the next `produce`: streams that came so far are served, later ones are not looked at, and clients know that
+  /// they may repeat them elsewhere.
   package func drain() {
     guard !isDraining, failure == nil else { return }
     isDraining = true
+    owesGoAway = true
+  }
+
+  /// Named and handed out in one go: a stream that came between the two would be served, and called unprocessed.
+  private func sayGoAway() {
+    owesGoAway = false
     let last = nghttp2_session_get_last_proc_stream_id(session)
     nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0)
   }
 
   /// Draining, and every stream has ended.
-  package var isDrained: Bool { isDraining && slab.used == 0 && !wantsOutput }
+  package var isDrained: Bool { isDraining && !owesGoAway && slab.used == 0 && !wantsOutput }
 
   /// Ends the connection: GOAWAY, all streams closed.
   package func terminate(_ reason: String, error: nghttp2_error_code = NGHTTP2_ENHANCE_YOUR_CALM) {
