@@ -35,14 +35,14 @@ package final class Ring {
   /// Times of `timeout` operations; the kernel reads them when the entry is submitted, so as many as entries suffice.
   let times: UnsafeMutablePointer<__kernel_timespec>
   let entries: Int
-  var nextTime = 0
+  @exclusivity(unchecked) var nextTime = 0
   let harvested: UnsafeMutablePointer<UnsafeMutablePointer<io_uring_cqe>?>
   let completions: UnsafeMutablePointer<Completion>
   let completionsMax: Int
   /// Completions that had to be taken out of turn, because the queues were full, and those of injected faults.
-  var held: [Completion] = []
+  @exclusivity(unchecked) var held: [Completion] = []
   /// Tests and `faults:` put failures in the way of operations here. Nil in production.
-  package var faults: (any FaultLayer)?
+  @exclusivity(unchecked) package var faults: (any FaultLayer)?
   /// One accept completes many times (Linux 5.19); otherwise each accept completes once, without `isMore`.
   package let acceptsMany: Bool
   /// Made with DEFER_TASKRUN and SINGLE_ISSUER (Linux 6.1): completions are run only inside `wait`.

@@ -29,7 +29,7 @@ package final class Channel {
     case node(cluster: String, id: NodeID)
   }
 
-  package private(set) var state: State
+  @exclusivity(unchecked) package private(set) var state: State
   /// By ALPN; nil in plain text, or when the client named none.
   package private(set) var selectedProtocol: ApplicationProtocol?
   /// Valid in state `open`.
@@ -41,7 +41,7 @@ package final class Channel {
   var verifyFailure: TLSFailure?
   let session: OpaquePointer?
   private let memory: MemoryBIO?
-  private var hasReceived = false
+  @exclusivity(unchecked) private var hasReceived = false
 
   /// Plain text: open from the start, nobody's identity is known.
   package init() {

@@ -31,10 +31,10 @@ package final class ClientConnection {
   private let channel: Channel
   private let scratch: TransportScratch
   private let output = OutputPair()
-  private var events: [Event] = []
-  private var eventsTaken = 0
-  private var isOpen = false
-  private var isOver = false
+  @exclusivity(unchecked) private var events: [Event] = []
+  @exclusivity(unchecked) private var eventsTaken = 0
+  @exclusivity(unchecked) private var isOpen = false
+  @exclusivity(unchecked) private var isOver = false
 
   /// `context` nil: plain text.
   package init(

@@ -52,13 +52,13 @@ package final class HTTP2ClientSession {
 
   package let limits: HTTP2ClientLimits
   /// Why the connection is of no more use.
-  package internal(set) var failure: String?
-  package internal(set) var isDraining = false
+  @exclusivity(unchecked) package internal(set) var failure: String?
+  @exclusivity(unchecked) package internal(set) var isDraining = false
 
   let slab: Slab<ExchangeSlot>
-  var session: OpaquePointer
-  var events: [Event] = []
-  var eventsTaken = 0
+  let session: OpaquePointer
+  @exclusivity(unchecked) var events: [Event] = []
+  @exclusivity(unchecked) var eventsTaken = 0
 
   package init(limits: HTTP2ClientLimits = HTTP2ClientLimits()) {
     self.limits = limits

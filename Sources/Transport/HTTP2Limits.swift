@@ -37,7 +37,7 @@ package struct HTTP2Limits: Sendable, Equatable {
 /// Memory for bodies that are being received, shared by all connections of a thread.
 package final class BodyBudget {
   package let limitBytes: Int
-  package private(set) var usedBytes = 0
+  @exclusivity(unchecked) package private(set) var usedBytes = 0
 
   package init(limitBytes: Int) { self.limitBytes = limitBytes }
 

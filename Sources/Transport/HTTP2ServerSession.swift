@@ -43,20 +43,20 @@ package final class HTTP2ServerSession {
   }
 
   package let limits: HTTP2Limits
-  package internal(set) var counters = Counters()
+  @exclusivity(unchecked) package internal(set) var counters = Counters()
   /// Why the connection must end, in words for the log; the output may still hold a GOAWAY.
-  package internal(set) var failure: String?
+  @exclusivity(unchecked) package internal(set) var failure: String?
 
   let budget: BodyBudget
   let slab: Slab<StreamSlot>
-  var session: OpaquePointer
-  var events: [Event] = []
-  var eventsTaken = 0
-  var flood: FloodGuard
-  var now: Instant = .zero
+  let session: OpaquePointer
+  @exclusivity(unchecked) var events: [Event] = []
+  @exclusivity(unchecked) var eventsTaken = 0
+  @exclusivity(unchecked) var flood: FloodGuard
+  @exclusivity(unchecked) var now: Instant = .zero
   var isDraining = false
-  var owesGoAway = false
-  var hasEnded = false
+  @exclusivity(unchecked) var owesGoAway = false
+  @exclusivity(unchecked) var hasEnded = false
 
   package init(limits: HTTP2Limits = HTTP2Limits(), budget: BodyBudget) {
     limits.check()

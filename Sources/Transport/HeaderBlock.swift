@@ -15,9 +15,9 @@ package final class HeaderBlock {
   let fields: UnsafeMutablePointer<nghttp2_nv>
   /// For each field the place of its value in `values`, or -1 for a static one.
   private let offsets: UnsafeMutablePointer<Int>
-  private(set) var count = 0
-  private var values = RawBlock()
-  private var status = 0
+  @exclusivity(unchecked) private(set) var count = 0
+  @exclusivity(unchecked) private var values = RawBlock()
+  @exclusivity(unchecked) private var status = 0
 
   package init() {
     fields = .allocate(capacity: HeaderBlock.fieldsMax)

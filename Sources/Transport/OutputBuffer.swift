@@ -2,9 +2,9 @@ import Glibc
 
 /// Bytes on their way out: appended by TLS and HTTP/2, sent by the ring. One memory block that is kept between turns.
 @usableFromInline package final class OutputBuffer {
-  @usableFromInline var base: UnsafeMutableRawPointer
-  @usableFromInline package private(set) var count = 0
-  @usableFromInline var capacity: Int
+  @exclusivity(unchecked) @usableFromInline var base: UnsafeMutableRawPointer
+  @exclusivity(unchecked) @usableFromInline package private(set) var count = 0
+  @exclusivity(unchecked) @usableFromInline var capacity: Int
   /// A block larger than this is given back when the buffer is emptied.
   private static let keptBytesMax = 256 << 10
 
@@ -71,9 +71,9 @@ import Glibc
 
 /// Two buffers: one is filled while the kernel sends the other.
 package final class OutputPair {
-  package private(set) var filling = OutputBuffer()
-  private var sending = OutputBuffer()
-  private var sent = 0
+  @exclusivity(unchecked) package private(set) var filling = OutputBuffer()
+  @exclusivity(unchecked) private var sending = OutputBuffer()
+  @exclusivity(unchecked) private var sent = 0
 
   package init() {}
 

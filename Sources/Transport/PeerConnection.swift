@@ -27,10 +27,10 @@ package final class PeerConnection {
   private let output = OutputPair()
   private let reader = PeerFrameReader()
   private let writer = PeerFrameWriter()
-  private var events: [Event] = []
-  private var eventsTaken = 0
-  private var isOpen = false
-  private var isOver = false
+  @exclusivity(unchecked) private var events: [Event] = []
+  @exclusivity(unchecked) private var eventsTaken = 0
+  @exclusivity(unchecked) private var isOpen = false
+  @exclusivity(unchecked) private var isOver = false
 
   /// `context` (speaks `.peer`) nil: plain text.
   package init(_ context: TLSContext?, expecting expectation: Channel.Expectation, scratch: TransportScratch) {

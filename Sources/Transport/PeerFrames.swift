@@ -63,10 +63,10 @@ package enum PeerFrameError: Error, Equatable, Sendable, CustomStringConvertible
 ///     reader.receive(bytes)
 ///     while let payload = try reader.next() { … }       // to the end, before `bytes` go
 package final class PeerFrameReader {
-  private var input = UnsafeRawBufferPointer(start: nil, count: 0)
-  private var partial = RawBlock()
-  private var partialIsDelivered = false
-  private var failure: PeerFrameError?
+  @exclusivity(unchecked) private var input = UnsafeRawBufferPointer(start: nil, count: 0)
+  @exclusivity(unchecked) private var partial = RawBlock()
+  @exclusivity(unchecked) private var partialIsDelivered = false
+  @exclusivity(unchecked) private var failure: PeerFrameError?
 
   package init() {}
   deinit { partial.release() }

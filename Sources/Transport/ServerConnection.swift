@@ -61,12 +61,12 @@ package final class ServerConnection {
   private let scratch: TransportScratch
   private let limits: HTTP2Limits
   private let budget: BodyBudget
-  private var kind = Kind.undecided
+  @exclusivity(unchecked) private var kind = Kind.undecided
   /// The first bytes, while they could still be more than one thing.
   private var opening: [UInt8] = []
-  private var events: [Event] = []
-  private var eventsTaken = 0
-  private var closesAfterOutput = false
+  @exclusivity(unchecked) private var events: [Event] = []
+  @exclusivity(unchecked) private var eventsTaken = 0
+  @exclusivity(unchecked) private var closesAfterOutput = false
 
   /// `context` nil: plain text.
   package init(

@@ -36,11 +36,11 @@ extension SlabSlot {
 
 /// Slots in chunks that never move, so that nghttp2 may hold pointers to them.
 final class Slab<Slot: SlabSlot> {
-  private var chunks: [UnsafeMutablePointer<Slot>] = []
-  private var free: [UInt32] = []
+  @exclusivity(unchecked) private var chunks: [UnsafeMutablePointer<Slot>] = []
+  @exclusivity(unchecked) private var free: [UInt32] = []
   private let chunkSlots = 16
   private let slotsMax: Int
-  private(set) var used = 0
+  @exclusivity(unchecked) private(set) var used = 0
 
   init(slotsMax: Int) { self.slotsMax = slotsMax }
 

@@ -13,6 +13,10 @@
 /// **Invariants.** One thread per connection. Every buffer has a limit: headers, bodies (also in sum, `BodyBudget`), streams,
 /// frames, output of a turn. Events are pulled, never called back, so no code of the caller runs inside nghttp2 or OpenSSL.
 ///
+/// Fields that every request touches are `@exclusivity(unchecked)`: with the checks a request took 2 100 instructions more, of
+/// 14 000. What the checks would find, a field changed while it is being changed, needs a call back into the caller, and
+/// there is none.
+///
 /// **What it does not do.** It knows no path, no right, no deadline: the Server does. It reads no clock but OpenSSL's for
 /// the validity of certificates.
 package enum PeerProtocol {
