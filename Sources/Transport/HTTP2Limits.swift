@@ -8,6 +8,8 @@ package struct HTTP2Limits: Sendable, Equatable {
   package var headerBytesMax = 16 << 10
   /// A request's body; beyond: `.bodyTooLarge`.
   package var bodyBytesMax = 16 << 20
+  /// So much of a refused body is thrown away while its client may still be reading the answer; then the stream is reset.
+  package var discardBytesMax = 32 << 20
   /// Flow control: what the other side may send unasked, for a stream and in all.
   package var streamWindowBytes = 256 << 10
   package var connectionWindowBytes = 1 << 20

@@ -134,7 +134,7 @@ extension HTTP2ServerSession {
   fileprivate func data(
     _ slot: UnsafeMutablePointer<StreamSlot>, _ bytes: UnsafePointer<UInt8>, _ count: Int
   ) -> Int32 {
-    if slot.pointee.flags.contains(.refused) { return 0 }
+    if slot.pointee.flags.contains(.refused) { return discard(slot, count) }
     if slot.pointee.body.count + count > limits.bodyBytesMax {
       refuse(slot, .bodyTooLarge)
     } else if !budget.take(count) {
@@ -146,6 +146,17 @@ extension HTTP2ServerSession {
       }
       slot.pointee.body.append(bytes, count)
     }
+    return 0
+  }
+
+  /// The rest of a refused body. A client that has read its answer stops by itself; curl 7.88 takes an early RST_STREAM (RFC
+  /// 9113, section 8.1) for a failure and loses the answer, so that comes only for those who go on and on.
+  private func discard(_ slot: UnsafeMutablePointer<StreamSlot>, _ count: Int) -> Int32 {
+    slot.pointee.discarded += count
+    guard slot.pointee.discarded > limits.discardBytesMax else { return 0 }
+    slot.pointee.discarded = 0
+    nghttp2_submit_rst_stream(
+      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.streamID, NGHTTP2_NO_ERROR.rawValue)
     return 0
   }
 

@@ -141,8 +141,5 @@ private func endBody(
     flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
     nghttp2_submit_trailer(session, id, trailers, slot.pointee.trailerCount)
     slot.pointee.dropTrailers()
-  } else if !slot.pointee.flags.contains(.complete) {
-    // Answered before all of the request came: tell the client to stop sending (RFC 9113, section 8.1).
-    nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, NGHTTP2_NO_ERROR.rawValue)
   }
 }

@@ -12,7 +12,7 @@ package final class TransportScratch {
 ///     connection.receive(bytes, at: now)
 ///     while let event = connection.nextEvent() { … }
 ///     if let bytes = connection.takeOutput() { ring.send(…) }     // later: connection.didSend(count) → the rest, or nil
-///     if connection.isFinished { close }
+///     if connection.isFinished { shut down sending; read and drop until the other side ends, a second at most; close }
 ///
 /// What it is turns out by ALPN; without, and in plain text, by the first bytes. HTTP on the TLS port gets its 400 in plain text.
 package final class ServerConnection {
@@ -265,7 +265,8 @@ package final class ServerConnection {
     closesAfterOutput = true
   }
 
-  /// Close the socket: nothing is left to be sent.
+  /// Nothing is left to be sent. Shut down sending and read on for a moment before closing: a socket closed with bytes unread
+  /// sends a reset, and that may overtake the alert or the GOAWAY that tells the client what was wrong.
   package var isFinished: Bool {
     if !output.isEmpty { return false }
     if case .http2(let session) = kind { return session.isFinished || closesAfterOutput && !session.wantsOutput }

@@ -47,6 +47,8 @@ struct StreamSlot: SlabSlot {
   /// Counted as HTTP/2 does: name, value and 32 for each field.
   var headerBytes = 0
   var contentLength: UInt64?
+  /// Bytes of a refused body that were thrown away.
+  var discarded = 0
   var startedAt: Instant = .zero
   var head = RawBlock()
   var body = RawBlock()
@@ -69,6 +71,7 @@ struct StreamSlot: SlabSlot {
     authority = HeaderRange()
     headerBytes = 0
     contentLength = nil
+    discarded = 0
     startedAt = now
   }
 

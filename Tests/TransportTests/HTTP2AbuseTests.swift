@@ -32,15 +32,23 @@ import Testing
       return nil
     }
 
-    /// The error code of the GOAWAY that was sent.
-    var goAway: UInt32? {
+    /// The kinds of the frames that were sent, and where each begins in the output.
+    var frames: [(kind: UInt8, at: Int)] {
+      var found: [(kind: UInt8, at: Int)] = []
       var at = 0
       while at + 9 <= output.count {
-        let size = Int(output[at]) << 16 | Int(output[at + 1]) << 8 | Int(output[at + 2])
-        if output[at + 3] == 7 { return output[at + 13..<at + 17].reduce(0) { $0 << 8 | UInt32($1) } }
-        at += 9 + size
+        found.append((output[at + 3], at))
+        at += 9 + (Int(output[at]) << 16 | Int(output[at + 1]) << 8 | Int(output[at + 2]))
       }
-      return nil
+      return found
+    }
+
+    var sent: [UInt8] { frames.map(\.kind) }
+
+    /// The error code of the GOAWAY that was sent.
+    var goAway: UInt32? {
+      guard let (_, at) = frames.first(where: { $0.kind == 7 }) else { return nil }
+      return output[at + 13..<at + 17].reduce(0) { $0 << 8 | UInt32($1) }
     }
   }
 
@@ -114,6 +122,7 @@ import Testing
   @Test func aBodyOverTheLimitIsRefusedAtOnceWhenItIsAnnouncedElseWhenItComes() {
     var limits = HTTP2Limits()
     limits.bodyBytesMax = 100_000
+    limits.discardBytesMax = 200_000
     let victim = Victim(limits)
     victim.feed(request(1, ends: false, extra: literal("content-length", "100001")))
     guard case .http2(.refused(let announced, .bodyTooLarge))? = victim.events.last else {
@@ -124,11 +133,18 @@ import Testing
     victim.server.http2?.respond(announced, "too large", head, status: 413)
     victim.feed(request(3, ends: false))
     for _ in 0..<7 { victim.feed(frame(0, 0, 3, [UInt8](repeating: 1, count: 16000))) }
-    guard case .http2(.refused(_, .bodyTooLarge))? = victim.events.last else {
+    guard case .http2(.refused(let arrived, .bodyTooLarge))? = victim.events.last else {
       Issue.record("\(victim.events)")
       return
     }
     #expect(victim.failure == nil)
+    victim.server.http2?.respond(arrived, "too large", head, status: 413)
+    victim.feed([])
+    #expect(!victim.sent.contains(3), "an early reset would make curl lose the answer")
+    victim.output = []
+    for _ in 0..<20 { victim.feed(frame(0, 0, 3, [UInt8](repeating: 1, count: 16000))) }
+    #expect(victim.sent.contains(3), "no client uploads for ever")
+    #expect(victim.server.http2?.openStreams == 1)
     #expect(victim.budget.usedBytes == 0)
   }
 

@@ -9,7 +9,7 @@ import Testing
   @Test func aRequestArrivesWholeAndIsAnswered() throws {
     for secure in [false, true] {
       let pair = Pair(server: secure ? try cluster.server() : nil, client: secure ? try cluster.client() : nil)
-      pair.answer = { session, handle in
+      pair.answer = { session, handle, head in
         guard let request = session.request(handle) else {
           Issue.record("a request event names an open stream")
           return
@@ -24,11 +24,11 @@ import Testing
         #expect(text(request.unknownFSHeader) == "fs-strange")
         #expect(request.repeatedHeader == .contentType)
         #expect(text(request.body) == "{\"a\":\"b\"}")
-        pair.head.answer(201)
-        pair.head.add("etag", "\"8\"")
-        pair.head.add("location", "/v1/x")
-        pair.head.add("fs-staleness-ms", 12)
-        session.respond(handle, pair.head)
+        head.answer(201)
+        head.add("etag", "\"8\"")
+        head.add("location", "/v1/x")
+        head.add("fs-staleness-ms", 12)
+        session.respond(handle, head)
       }
       let handle = try pair.submit(
         .put, "/v1/tables/t/rows/a%2Cb?x=1",
@@ -63,10 +63,10 @@ import Testing
   @Test func largeBodiesGoBothWaysCutAnywhere() throws {
     let pair = Pair(server: try cluster.server(), client: try cluster.client())
     pair.pieceBytes = 7777
-    pair.answer = { session, handle in
+    pair.answer = { session, handle, head in
       guard let request = session.request(handle) else { return }
-      pair.head.answer(200)
-      session.respond(handle, pair.head, body: request.body)
+      head.answer(200)
+      session.respond(handle, head, body: request.body)
     }
     let body = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &>> 3) }
     let handle = try pair.submit(.post, "/echo", body: body)
@@ -82,11 +82,11 @@ import Testing
     pair.run()  // The client learns the limit.
     var open: [StreamHandle] = []
     var most = 0
-    pair.answer = { session, handle in
+    pair.answer = { session, handle, head in
       open.append(handle)
       most = max(most, session.openStreams)
       if open.count == 10 {
-        for one in open { session.respond(one, "n", pair.head) }
+        for one in open { session.respond(one, "n", head) }
         open = []
       }
     }
@@ -99,8 +99,8 @@ import Testing
 
   @Test func headAnd204HaveNoBody() throws {
     let pair = Pair()
-    pair.answer = { session, handle in
-      session.respond(handle, "0123456789", pair.head, status: session.request(handle)?.method == .head ? 200 : 204)
+    pair.answer = { session, handle, head in
+      session.respond(handle, "0123456789", head, status: session.request(handle)?.method == .head ? 200 : 204)
     }
     let head = try pair.submit(.head, "/a")
     let deleted = try pair.submit(.delete, "/b")
@@ -118,6 +118,7 @@ import Testing
     let line = Array("{\"n\":\"0123456789\"}\n".utf8)
     var written = 0
     var handle: StreamHandle?
+    let block = HeaderBlock()
     func fill(_ session: HTTP2ServerSession) {
       guard let handle else { return }
       while written < 2000 {
@@ -125,15 +126,15 @@ import Testing
         written += 1
         if let waiting, waiting >= 1000 { return }
       }
-      pair.head.clear()
-      pair.head.add("fs-cursor", "abc")
-      #expect(session.finish(handle, trailers: pair.head))
+      block.clear()
+      block.add("fs-cursor", "abc")
+      #expect(session.finish(handle, trailers: block))
     }
-    pair.answer = { session, stream in
+    pair.answer = { session, stream, head in
       handle = stream
-      pair.head.answer(200)
-      pair.head.add("content-type", "application/x-ndjson")
-      session.respondStreaming(stream, pair.head)
+      head.answer(200)
+      head.add("content-type", "application/x-ndjson")
+      session.respondStreaming(stream, head)
       fill(session)
     }
     let request = try pair.submit(.get, "/scan", streamed: true)
@@ -166,12 +167,12 @@ import Testing
   @Test func aUnaryAnswerMayHaveTrailers() throws {
     let pair = Pair()
     let trailers = HeaderBlock()
-    pair.answer = { session, handle in
-      pair.head.answer(200)
-      pair.head.add("content-type", "application/grpc")
+    pair.answer = { session, handle, head in
+      head.answer(200)
+      head.add("content-type", "application/grpc")
       trailers.clear()
       trailers.add("grpc-status", 0)
-      Array("12345".utf8).withUnsafeBytes { _ = session.respond(handle, pair.head, body: $0, trailers: trailers) }
+      Array("12345".utf8).withUnsafeBytes { _ = session.respond(handle, head, body: $0, trailers: trailers) }
     }
     let handle = try pair.submit(.post, "/g", body: [1])
     pair.run()
@@ -182,7 +183,7 @@ import Testing
   @Test func aStreamThatTheClientGivesUpIsReportedOnceAndItsHandleIsStale() throws {
     let pair = Pair()
     var open: StreamHandle?
-    pair.answer = { _, handle in open = handle }
+    pair.answer = { _, handle, _ in open = handle }
     let handle = try pair.submit(.get, "/slow")
     pair.run()
     let stream = try #require(open)
@@ -200,7 +201,7 @@ import Testing
 
   @Test func aStreamResetByTheServerFailsForTheClient() throws {
     let pair = Pair()
-    pair.answer = { session, handle in session.reset(handle) }
+    pair.answer = { session, handle, _ in session.reset(handle) }
     try pair.submit(.get, "/x")
     pair.run()
     #expect(pair.failures == [.init(code: 2, isUnprocessed: false)])
@@ -225,7 +226,7 @@ import Testing
   @Test func aDrainingServerFinishesWhatItHasAndRefusesTheRestAsUnprocessed() throws {
     let pair = Pair()
     var open: StreamHandle?
-    pair.answer = { _, handle in open = handle }
+    pair.answer = { _, handle, _ in open = handle }
     let first = try pair.submit(.get, "/1")
     pair.run()
     let session = try #require(pair.server.http2)
@@ -254,7 +255,7 @@ import Testing
   @Test func memoryForBodiesIsGivenBack() throws {
     let budget = BodyBudget(limitBytes: 1 << 20)
     let pair = Pair(budget: budget)
-    pair.answer = { session, handle in session.respond(handle, "ok", pair.head) }
+    pair.answer = { session, handle, head in session.respond(handle, "ok", head) }
     for _ in 0..<20 { try pair.submit(.post, "/x", body: [UInt8](repeating: 1, count: 50_000)) }
     pair.run()
     #expect(pair.responses.count == 20)

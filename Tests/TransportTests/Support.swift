@@ -70,8 +70,8 @@ final class Pair {
   var serverEvents: [ServerConnection.Event] = []
   var clientEvents: [ClientConnection.Event] = []
   let head = HeaderBlock()
-  /// Called for each request event.
-  var answer: ((HTTP2ServerSession, StreamHandle) -> Void)?
+  /// Called for each request event, with a block for the answer's head.
+  var answer: ((HTTP2ServerSession, StreamHandle, HeaderBlock) -> Void)?
 
   init(
     server context: TLSContext? = nil, client clientContext: TLSContext? = nil,
@@ -120,7 +120,7 @@ final class Pair {
   func takeServerEvents() {
     while let event = server.nextEvent() {
       serverEvents.append(event)
-      if case .http2(.request(let handle)) = event, let session = server.http2 { answer?(session, handle) }
+      if case .http2(.request(let handle)) = event, let session = server.http2 { answer?(session, handle, head) }
     }
   }
 

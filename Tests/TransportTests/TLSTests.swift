@@ -92,7 +92,7 @@ import Testing
   @Test func theHandshakeSurvivesBeingCutIntoSingleBytes() throws {
     let pair = Pair(server: try cluster.server(), client: try cluster.client(cluster.alice))
     pair.pieceBytes = 1
-    pair.answer = { $0.respond($1, "hello", pair.head) }
+    pair.answer = { $0.respond($1, "hello", $2) }
     let handle = try pair.submit(.get, "/x")
     pair.run()
     #expect(text(pair.client.http2.response(handle)?.body) == "hello")
