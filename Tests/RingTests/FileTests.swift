@@ -84,4 +84,14 @@ import Testing
     #expect(completion(of: 1, on: ring)?.result == Int32(Signals.recordBytes))
     #expect(Signals.number(in: UnsafeRawBufferPointer(record)) == SIGTERM)
   }
+
+  @Test func theHolderOfAPortIsNamed() throws {
+    let port: UInt16
+    do {
+      let listener = try Listener(SocketAddress("127.0.0.1:0"))
+      port = listener.address.port
+      #expect(PortHolder.find(port: port)?.process == getpid())
+    }
+    #expect(PortHolder.find(port: port) == nil)
+  }
 }
