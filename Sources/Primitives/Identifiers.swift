@@ -104,4 +104,7 @@
   @inlinable package static func milliseconds(_ n: UInt64) -> Nanoseconds { Nanoseconds(n * 1_000_000) }
   @inlinable package static func seconds(_ n: UInt64) -> Nanoseconds { Nanoseconds(n * 1_000_000_000) }
   @inlinable package static func < (a: Nanoseconds, b: Nanoseconds) -> Bool { a.rawValue < b.rawValue }
+  @inlinable package static func + (a: Nanoseconds, b: Nanoseconds) -> Nanoseconds {
+    Nanoseconds(a.rawValue + b.rawValue)
+  }
 }
