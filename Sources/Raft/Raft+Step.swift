@@ -113,7 +113,7 @@ extension RaftGroup {
     hardStateOrder = lastOrder + 1
   }
 
-  var isHardStateDurable: Bool { hardStateOrder <= persistedOrder }
+  package var isHardStateDurable: Bool { hardStateOrder <= persistedOrder }
 
   /// Sends now if the present hard state is durable, and as soon as it is otherwise.
   mutating func send(_ body: RaftMessage.Body, to: Member, in other: Term? = nil, into effects: inout RaftEffects) {
