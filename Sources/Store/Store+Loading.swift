@@ -34,7 +34,7 @@ extension Store {
   /// whoever starts again and again does get ahead.
   @inline(never) private func missesOnPurpose(_ page: PageID) -> Bool {
     accessCount &+= 1
-    guard accessCount &- entry(page).pointee.loadedAt > 10_000 else { return false }
+    guard accessCount &- entry(page).pointee.loadedAt > 500 else { return false }
     return missRandom.chance(limits.missChance, outOf: 1000) && evict(page)
   }
 
