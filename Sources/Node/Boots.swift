@@ -1,0 +1,73 @@
+import Primitives
+
+/// The starts of a data directory: the file `boots`, replaced as a whole at each start, before anything else happens.
+///
+/// A start has a number, one above the last, and a random nonce. Two directories that were copied from one another have
+/// lists that part, so a peer that remembers the last pair it accepted can tell them.
+///
+///     offset  size  field
+///          0     8  magic "FSboots1"
+///          8     8  data directory id
+///         16     4  count of pairs
+///         20     …  for each: boot number u64, nonce u64
+///          …     4  CRC-32C of all before
+package struct Boots: Equatable, Sendable {
+  package struct Boot: Equatable, Sendable {
+    package var number: UInt64
+    package var nonce: UInt64
+    package init(number: UInt64, nonce: UInt64) {
+      self.number = number
+      self.nonce = nonce
+    }
+  }
+
+  /// Older pairs are dropped beyond this; peers remember only the last that they accepted.
+  package static let countMax = 4096
+  private static let magic: UInt64 = 0x3173_746f_6f62_5346
+
+  package var directory: UInt64
+  package private(set) var list: [Boot]
+
+  package init(directory: UInt64) {
+    self.directory = directory
+    list = []
+  }
+
+  package var last: Boot? { list.last }
+
+  /// Adds the next start. Make the encoded list durable before doing anything in its name.
+  package mutating func add(nonce: UInt64) -> Boot {
+    let boot = Boot(number: (list.last?.number ?? 0) + 1, nonce: nonce)
+    list.append(boot)
+    if list.count > Self.countMax { list.removeFirst(list.count - Self.countMax) }
+    return boot
+  }
+
+  package func encoded() -> [UInt8] {
+    var writer = ByteWriter(capacity: 24 + 16 * list.count)
+    writer.write(Self.magic)
+    writer.write(directory)
+    writer.write(UInt32(list.count))
+    for boot in list {
+      writer.write(boot.number)
+      writer.write(boot.nonce)
+    }
+    writer.write(crc32c(writer.bytes))
+    return writer.bytes
+  }
+
+  package init(decoding bytes: [UInt8]) throws(DecodeError) {
+    guard bytes.count >= 24 else { throw .truncated }
+    let body = Array(bytes[..<(bytes.count - 4)])
+    let expected = crc32c(body)
+    self = try decode(bytes) { (reader) throws(DecodeError) in
+      guard try reader.read(UInt64.self) == Self.magic else { throw .invalid("this is no list of starts") }
+      var boots = Boots(directory: try reader.read())
+      let count: UInt32 = try reader.read()
+      guard count <= UInt32(Self.countMax) else { throw .invalid("a list of starts over its limit") }
+      for _ in 0..<count { boots.list.append(Boot(number: try reader.read(), nonce: try reader.read())) }
+      guard try reader.read(UInt32.self) == expected else { throw .invalid("its checksum does not match") }
+      return boots
+    }
+  }
+}

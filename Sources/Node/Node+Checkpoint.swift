@@ -1,0 +1,102 @@
+import Journal
+import Primitives
+import Raft
+import Store
+
+// Checkpoints: the store's own machine, told when to begin, and told when the log behind it is durable.
+
+struct CheckpointState {
+  /// Bytes of log written when the last checkpoint began.
+  var logBytesAtBegin: UInt64 = 0
+  /// What the checkpoint under way holds.
+  var frozen: ReplicaRecord?
+  /// All pages are written; the superblock waits for the log.
+  var awaitsLog = false
+  /// A page that the next beginning needs is being loaded.
+  var awaitsPage: PageID?
+}
+
+extension Node {
+  /// A checkpoint begins when enough log came since the last one, or when the store runs short of clean frames.
+  func beginCheckpointWhenDue() {
+    guard isOpen, !store.isCheckpointing, store.checkpointFault == nil else { return }
+    let logBytes = journal.statistics.bytesWritten - checkpoint.logBytesAtBegin
+    let dirty = store.statistics.dirtyPages
+    guard logBytes >= settings.limits.checkpointLogBytes || dirty > store.limits.framesMax / 4 || isApplyStalled
+    else { return }
+    beginCheckpoint()
+  }
+
+  /// Between commands, perhaps in the middle of an entry: the position says so.
+  private func beginCheckpoint() {
+    if let page = checkpoint.awaitsPage, pages.isLoading(page) { return }
+    let record = ReplicaRecord(
+      appliedIndex: replica.appliedIndex, appliedOrdinal: replica.cursor?.ordinal ?? replica.resumeOrdinal,
+      appliedTerm: replica.appliedTerm, totals: replica.machine.totals,
+      configurationIndex: replica.raft.configurationIndex, configuration: replica.raft.configuration,
+      hardState: replica.raft.hardState)
+    do throws(PrepareFailure) {
+      try store.prepareShard(replica.shard)
+      store.setMetadata(replica.shard, record.encoded())
+      store.endWrite()
+    } catch {
+      store.endWrite()
+      guard case .missing(let missing) = error else { return }
+      checkpoint.awaitsPage = missing.page
+      return load(missing)
+    }
+    checkpoint.awaitsPage = nil
+    checkpoint.logBytesAtBegin = journal.statistics.bytesWritten
+    checkpoint.frozen = record
+    var orders: [CheckpointEffect] = []
+    store.beginCheckpoint(into: &orders)
+    takeCheckpointOrders(orders)
+  }
+
+  func checkpointStep(_ event: CheckpointEvent) {
+    guard fault == nil else { return }
+    var orders: [CheckpointEffect] = []
+    store.step(event, into: &orders)
+    takeCheckpointOrders(orders)
+  }
+
+  private func takeCheckpointOrders(_ orders: [CheckpointEffect]) {
+    for order in orders {
+      switch order {
+      case .grow, .writePage, .sync, .writeSuperblock: effects.checkpoint.append(order)
+      case .awaitLog: checkpoint.awaitsLog = true
+      case .finished: checkpointFinished()
+      case .failed(let failure): checkpointFailed(failure)
+      }
+    }
+    answerCheckpointWait()
+  }
+
+  /// A superblock may only speak of what the log has durably.
+  func answerCheckpointWait() {
+    guard checkpoint.awaitsLog, let frozen = checkpoint.frozen, fault == nil else { return }
+    let touched = frozen.appliedOrdinal > 0 ? frozen.appliedIndex.next : frozen.appliedIndex
+    guard replica.raft.durableIndex >= touched else { return }
+    checkpoint.awaitsLog = false
+    checkpointStep(.logDurable)
+  }
+
+  private func checkpointFinished() {
+    guard let frozen = checkpoint.frozen else { return }
+    checkpoint.frozen = nil
+    statistics.checkpoints += 1
+    effects.notices.append(.checkpointFinished(applied: frozen.appliedIndex, pages: store.statistics.pages))
+    journalStep(.checkpointed(replica.shard, frozen.appliedIndex, frozen.hardState))
+    if isApplyStalled {
+      isApplyStalled = false
+      applyCommitted()
+    }
+  }
+
+  /// Nothing is lost: the log holds everything since the last checkpoint. But nobody knows what the disk holds of this
+  /// one, so the node stops; a restart recovers from the older superblock.
+  private func checkpointFailed(_ failure: CheckpointFault) {
+    effects.notices.append(.checkpointFailed("\(failure.step) failed with errno \(failure.errno)"))
+    fail("a checkpoint failed (\(failure.step), errno \(failure.errno)): check the disk and its free space, then restart")
+  }
+}

@@ -1,0 +1,136 @@
+import Primitives
+import Raft
+
+/// Another node, as this one sends to it.
+struct Peer {
+  let node: NodeID
+  var isOpen = false
+  var outbox = Outbox()
+  /// How often the link opened in this life, and how many payloads went out since.
+  var opened: UInt64 = 0
+  var sent: UInt64 = 0
+  var received = ReplayWindow()
+
+  init(node: NodeID) { self.node = node }
+}
+
+/// The messages of one turn for one peer, packed into payloads.
+struct Outbox {
+  private var writer = ByteWriter()
+  private(set) var payloads: [[UInt8]] = []
+  private(set) var bytes = 0
+
+  var isEmpty: Bool { payloads.isEmpty && writer.count == 0 }
+
+  mutating func append(_ message: PeerMessage, payloadBytes: Int) {
+    let before = writer.count
+    message.encode(into: &writer)
+    bytes += writer.count - before
+    if writer.count >= payloadBytes { seal() }
+  }
+
+  private mutating func seal() {
+    guard writer.count > 0 else { return }
+    payloads.append(writer.bytes)
+    writer = ByteWriter()
+  }
+
+  /// All payloads in order; the outbox is empty again.
+  mutating func take() -> [[UInt8]] {
+    seal()
+    defer { clear() }
+    return payloads
+  }
+
+  mutating func clear() {
+    payloads = []
+    bytes = 0
+    writer = ByteWriter()
+  }
+}
+
+extension Node {
+  private func peerIndex(_ node: NodeID) -> Int? { peers.firstIndex { $0.node == node } }
+
+  func isLinkOpen(_ node: NodeID) -> Bool { peerIndex(node).map { peers[$0].isOpen } ?? false }
+
+  /// Puts a message into the peer's outbox; without an open link it is dropped, as the network may do at any time.
+  func send(_ message: PeerMessage, to node: NodeID) {
+    guard let index = peerIndex(node), peers[index].isOpen else { return }
+    guard peers[index].outbox.bytes < settings.limits.outboxBytesMax else { return }
+    peers[index].outbox.append(message, payloadBytes: settings.limits.payloadBytes)
+  }
+
+  func sendOutboxes() {
+    for index in peers.indices where !peers[index].outbox.isEmpty {
+      for messages in peers[index].outbox.take() {
+        peers[index].sent += 1
+        let envelope = PayloadEnvelope(session: boot << 24 | peers[index].opened, sequence: peers[index].sent)
+        effects.sends.append((peers[index].node, envelope.encoded() + messages))
+      }
+    }
+  }
+
+  func linkOpened(_ node: NodeID) {
+    guard let index = peerIndex(node) else { return }
+    peers[index].isOpen = true
+    peers[index].opened += 1
+    peers[index].sent = 0
+    routeWaiting()
+  }
+
+  func linkClosed(_ node: NodeID) {
+    guard let index = peerIndex(node) else { return }
+    peers[index].isOpen = false
+    peers[index].outbox.clear()
+    abandonForwards(to: node)
+    statusPeerLost(node)
+    guard fault == nil else { return }
+    for member in replica.raft.configuration.peers(of: settings.me) where member.node == node {
+      stepRaft(.unreachable(member))
+    }
+  }
+
+  func received(_ payload: [UInt8], from node: NodeID) {
+    guard isOpen, let index = peerIndex(node) else { return }
+    do throws(DecodeError) {
+      let envelope = try PayloadEnvelope(payload)
+      let isNew = peers[index].received.accept(envelope)
+      for message in try PeerMessage.decodeAll(payload, from: PayloadEnvelope.byteCount) {
+        // Raft's messages may come twice; a client's request must not.
+        if isNew || message.mayRepeat { handle(message, from: node) }
+      }
+    } catch {
+      statistics.payloadsUndecodable += 1
+      effects.notices.append(.undecodable(from: node, error.message))
+    }
+  }
+
+  private func handle(_ message: PeerMessage, from node: NodeID) {
+    if fault != nil {
+      // A node that failed still says so to whoever asks; it does nothing else.
+      if case .statusRequest(let id) = message { send(.statusReply(id: id, ownStatus()), to: node) }
+      return
+    }
+    switch message {
+    case .raft(let raft):
+      // The link says who speaks; a message in another's name is not that node's.
+      guard raft.from.node == node, raft.to == settings.me, raft.shard == replica.shard else { return }
+      stepRaft(.received(withinSpace(raft)))
+    case .forward(let id, let remaining, let operation):
+      receivedForward(id: id, remaining: remaining, operation, from: node)
+    case .forwardReply(let id, let outcome): receivedForwardReply(id: id, outcome, from: node)
+    case .statusRequest(let id): send(.statusReply(id: id, ownStatus()), to: node)
+    case .statusReply(let id, let status): receivedStatus(id: id, status, from: node)
+    }
+  }
+
+  /// A full log takes no more entries; the message still counts as the leader's heartbeat.
+  private func withinSpace(_ message: RaftMessage) -> RaftMessage {
+    guard journal.isFull, case .append(var append) = message.body, !append.entries.isEmpty else { return message }
+    append.entries = []
+    var copy = message
+    copy.body = .append(append)
+    return copy
+  }
+}

@@ -1,0 +1,55 @@
+import Primitives
+import Raft
+
+/// What a node is told at start and never changes.
+package struct NodeSettings: Sendable {
+  /// The cluster's name, for people.
+  package var clusterName: String
+  /// Its identity: 16 random bytes in hex.
+  package var clusterID: String
+  /// This node; its incarnation is the data directory's, known when that is opened.
+  package internal(set) var me: Member
+  /// Address of each node, for status answers.
+  package var addresses: [(node: NodeID, address: String)]
+  package var version: String
+  package var raft: RaftSettings
+  package var limits: NodeLimits
+  /// Seed of the election timeouts. Drawn by the driver; chosen by the simulator.
+  package var seed: UInt64
+
+  package init(
+    clusterName: String, clusterID: String, node: NodeID, addresses: [(node: NodeID, address: String)],
+    version: String, raft: RaftSettings = RaftSettings(), limits: NodeLimits = NodeLimits(), seed: UInt64
+  ) {
+    self.clusterName = clusterName
+    self.clusterID = clusterID
+    me = Member(node: node, incarnation: Incarnation(0))
+    self.addresses = addresses
+    self.version = version
+    self.raft = raft
+    self.limits = limits
+    self.seed = seed
+  }
+}
+
+/// Budgets of one node. Beyond them requests are refused with `overloaded`, never queued.
+package struct NodeLimits: Sendable {
+  /// Requests that wait (for the log, a leader, a page).
+  package var requestsMax = 16_384
+  /// Bytes that they hold.
+  package var requestBytesMax = 96 << 20
+  /// A checkpoint starts when so many bytes of log came since the last began.
+  package var checkpointLogBytes: UInt64 = 64 << 20
+  /// Bytes of one payload to a peer, but for a single larger message.
+  package var payloadBytes = 256 << 10
+  /// Payload bytes collected for one peer in one turn; Raft's own windows keep it below.
+  package var outboxBytesMax = 32 << 20
+  /// How long a status answer waits for other nodes.
+  package var statusWait = Nanoseconds.milliseconds(700)
+  /// How long a forwarded write may go on when its leader was replaced.
+  package var forwardGrace = Nanoseconds.seconds(1)
+  /// Deadlines of clients are cut to this.
+  package var deadlineMax = Nanoseconds.seconds(120)
+
+  package init() {}
+}

@@ -1,0 +1,52 @@
+import Primitives
+import Raft
+
+// What nodes say to each other. One payload (one frame of the link, one packet of the simulated network) holds the
+// messages of one turn; each starts with its kind and its length, so that a later version can skip what it knows not.
+
+package enum PeerMessage: Equatable, Sendable {
+  case raft(RaftMessage)
+  /// A client's request that the sender cannot serve itself. `remaining` is what is left of the deadline: clocks of
+  /// two machines are never compared.
+  case forward(id: UInt64, remaining: Nanoseconds, Operation)
+  case forwardReply(id: UInt64, ForwardOutcome)
+  case statusRequest(id: UInt64)
+  case statusReply(id: UInt64, NodeStatus)
+}
+
+package enum ForwardOutcome: Equatable, Sendable {
+  case answered(Reply)
+  /// Not executed; whom the receiver takes for the leader.
+  case notLeader(NodeID?)
+}
+
+/// What a node says of itself, for `/v1/nodes` and `/v1/cluster`.
+package struct NodeStatus: Equatable, Sendable {
+  package var node: NodeID
+  package var version: String
+  package var state: String
+  package var limits: [String]
+  package var replicas: [ReplicaStatus]
+  package init(node: NodeID, version: String, state: String, limits: [String], replicas: [ReplicaStatus]) {
+    self.node = node
+    self.version = version
+    self.state = state
+    self.limits = limits
+    self.replicas = replicas
+  }
+}
+
+package struct ReplicaStatus: Equatable, Sendable {
+  package var shard: ShardID
+  package var role: String
+  package var term: Term
+  package var leader: NodeID?
+  package var commitIndex: LogIndex
+  package var appliedIndex: LogIndex
+  package var lastIndex: LogIndex
+  package var heldByAll: LogIndex
+  package var stateHash: UInt64
+  package var rows: UInt64
+  package var logBytes: UInt64
+  package var logBytesMax: UInt64
+}

@@ -1,0 +1,54 @@
+import DequeModule
+import Primitives
+import Raft
+import Store
+import Tables
+
+/// One shard's copy on this lane: its Raft group, and the state that its log made.
+final class Replica {
+  let shard: ShardID
+  var raft: RaftGroup
+  /// Live tables by name, and the revoked serials; equal to what the tree holds at `appliedIndex`.
+  var machine: ShardMachine
+
+  /// Everything up to here is in the tree.
+  var appliedIndex: LogIndex
+  var appliedTerm: Term
+  /// Committed, not yet (wholly) applied.
+  var committed: Deque<Entry> = []
+  /// The place inside the first of `committed`.
+  var cursor: EntryCursor?
+
+  /// After a restart: how many commands of the next entry the checkpoint holds already.
+  var resumeOrdinal: UInt32
+
+  /// Commands of this turn, and who waits for each (nil: the node itself).
+  var batch = EntryBuilder()
+  var batchHandles: [RequestHandle?] = []
+  /// Entries that this leader appended, in order.
+  var appended: Deque<AppendedEntry> = []
+  /// Requests that wait until an index is applied.
+  var waitingForApply: [(index: LogIndex, handle: RequestHandle)] = []
+  /// A purge command of ours is in the log.
+  var purgeInFlight = false
+
+  init(shard: ShardID, raft: RaftGroup, machine: ShardMachine, record: ReplicaRecord) {
+    self.shard = shard
+    self.raft = raft
+    self.machine = machine
+    appliedIndex = record.appliedIndex
+    appliedTerm = record.appliedTerm
+    resumeOrdinal = record.appliedOrdinal
+  }
+
+  var isLeader: Bool { raft.role == .leader }
+
+  /// A read of the present may run now.
+  func canRead(at now: Instant) -> Bool { appliedIndex == raft.commitIndex && raft.canServeRead(at: now) }
+}
+
+struct AppendedEntry {
+  var index: LogIndex
+  var term: Term
+  var handles: [RequestHandle?]
+}

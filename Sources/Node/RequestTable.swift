@@ -1,0 +1,188 @@
+import Primitives
+import Store
+
+/// Who waits for the answer.
+enum Origin: Equatable, Sendable {
+  /// A client of this node.
+  case client(RequestID)
+  /// Another node that forwarded its client's request.
+  case peer(NodeID, id: UInt64)
+}
+
+/// Where a request that could not be answered at once stands.
+enum RequestStage: Equatable {
+  /// Nobody is known to lead, or whoever was asked did not. Nothing was executed.
+  case waitingForLeader
+  /// This node leads; a round confirms it, then the request runs (again).
+  case waitingForRead
+  /// Runs when the replica has applied through the index.
+  case waitingForApply(LogIndex)
+  /// Runs again when the page has come.
+  case waitingForPage(PageID)
+  /// Its command is in the entry that the end of the turn proposes. Nothing was executed.
+  case batched
+  /// Its command is in the log of this leader: from here only its result says what became of it.
+  case appended(LogIndex)
+  /// Sent to the node that leads.
+  case forwarded(NodeID)
+  /// Raft hands the leadership over; the new leader answers.
+  case transferring
+  /// Other nodes were asked how they are.
+  case waitingForStatus
+
+  /// What a missed deadline means for the request.
+  func mayHaveExecuted(write: Bool) -> Bool {
+    switch self {
+    case .appended: true
+    case .forwarded: write
+    default: false
+    }
+  }
+}
+
+struct PendingRequest {
+  var origin: Origin
+  var deadline: Instant
+  var operation: Operation
+  var stage: RequestStage
+  /// A read that missed a page goes on from here.
+  var partial: PartialRead?
+}
+
+/// Names one request of the table for its life; a name is never used again.
+struct RequestHandle: Hashable, Sendable {
+  var rawValue: UInt64
+  init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  init(slot: Int, generation: UInt32) { rawValue = UInt64(generation) << 32 | UInt64(slot) }
+  var slot: Int { Int(rawValue & 0xffff_ffff) }
+  var generation: UInt32 { UInt32(rawValue >> 32) }
+}
+
+/// The requests that wait, in slots that are used again. Bounded in number and bytes.
+struct RequestTable {
+  private struct Slot {
+    var generation: UInt32
+    var request: PendingRequest?
+  }
+
+  private var slots: [Slot] = []
+  private var free: [Int] = []
+  private(set) var count = 0
+  private(set) var bytes = 0
+  private let countMax: Int
+  private let bytesMax: Int
+
+  init(countMax: Int, bytesMax: Int) {
+    self.countMax = countMax
+    self.bytesMax = bytesMax
+  }
+
+  /// Nil when the table is full: the request is refused, nothing was done.
+  mutating func insert(_ request: PendingRequest) -> RequestHandle? {
+    let size = request.operation.byteCount
+    guard count < countMax, bytes + size <= bytesMax else { return nil }
+    let slot: Int
+    if let reused = free.popLast() {
+      slot = reused
+    } else {
+      slot = slots.count
+      slots.append(Slot(generation: 1, request: nil))
+    }
+    slots[slot].request = request
+    count += 1
+    bytes += size
+    return RequestHandle(slot: slot, generation: slots[slot].generation)
+  }
+
+  /// The request, or nil when it was answered already.
+  subscript(handle: RequestHandle) -> PendingRequest? {
+    guard handle.slot < slots.count, slots[handle.slot].generation == handle.generation else { return nil }
+    return slots[handle.slot].request
+  }
+
+  mutating func setStage(_ stage: RequestStage, of handle: RequestHandle) {
+    guard self[handle] != nil else { return }
+    slots[handle.slot].request?.stage = stage
+  }
+
+  mutating func setPartial(_ partial: PartialRead, of handle: RequestHandle) {
+    guard self[handle] != nil else { return }
+    slots[handle.slot].request?.partial = partial
+  }
+
+  mutating func shorten(_ handle: RequestHandle, to deadline: Instant) {
+    guard let request = self[handle], deadline < request.deadline else { return }
+    slots[handle.slot].request?.deadline = deadline
+  }
+
+  mutating func remove(_ handle: RequestHandle) -> PendingRequest? {
+    guard let request = self[handle] else { return nil }
+    slots[handle.slot].request = nil
+    slots[handle.slot].generation &+= 1
+    free.append(handle.slot)
+    count -= 1
+    bytes -= request.operation.byteCount
+    return request
+  }
+
+  /// The handles of all requests for which `matches` holds, in slot order. For rare events: looks at every slot.
+  func handles(where matches: (PendingRequest) -> Bool) -> [RequestHandle] {
+    var found: [RequestHandle] = []
+    for (index, slot) in slots.enumerated() {
+      if let request = slot.request, matches(request) {
+        found.append(RequestHandle(slot: index, generation: slot.generation))
+      }
+    }
+    return found
+  }
+}
+
+/// Deadlines of requests in buckets of 20 ms, so that setting one costs nothing and most are never looked at again.
+/// A deadline is met late by at most one bucket.
+struct DeadlineWheel {
+  static let bucket = Nanoseconds.milliseconds(20)
+  /// 123 s: more than the longest deadline that the API allows.
+  private static let bucketCount: UInt64 = 6144
+  private var buckets: [[RequestHandle]]
+  private var nextBucket: UInt64
+  private(set) var count = 0
+
+  init(now: Instant) {
+    buckets = Array(repeating: [], count: Int(Self.bucketCount))
+    nextBucket = now.nanoseconds / Self.bucket.rawValue
+  }
+
+  mutating func add(_ handle: RequestHandle, deadline: Instant) {
+    // Rounded up, so that nothing is called late before it is.
+    let wanted = deadline.nanoseconds / Self.bucket.rawValue + 1
+    let number = min(max(wanted, nextBucket), nextBucket + Self.bucketCount - 1)
+    buckets[Int(number % Self.bucketCount)].append(handle)
+    count += 1
+  }
+
+  /// When to look again; never while nothing waits.
+  var nextDeadline: Instant {
+    count == 0 ? .never : Instant(nanoseconds: nextBucket * Self.bucket.rawValue)
+  }
+
+  /// Takes out all handles whose bucket has passed; most were answered long ago.
+  mutating func expire(at now: Instant) -> [RequestHandle] {
+    let current = now.nanoseconds / Self.bucket.rawValue
+    var due: [RequestHandle] = []
+    guard count > 0 else {
+      nextBucket = max(nextBucket, current + 1)
+      return due
+    }
+    while nextBucket <= current, count > 0 {
+      let slot = Int(nextBucket % Self.bucketCount)
+      if !buckets[slot].isEmpty {
+        due.append(contentsOf: buckets[slot])
+        count -= buckets[slot].count
+        buckets[slot] = []
+      }
+      nextBucket += 1
+    }
+    nextBucket = max(nextBucket, current + 1)
+    return due
+  }
+}

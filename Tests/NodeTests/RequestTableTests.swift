@@ -1,0 +1,53 @@
+import Primitives
+import Testing
+
+@testable import Node
+
+@Suite struct RequestTableTests {
+  private func request(_ operation: Node.Operation = .listTables) -> PendingRequest {
+    PendingRequest(origin: .client(RequestID(7)), deadline: .never, operation: operation, stage: .waitingForLeader)
+  }
+
+  @Test func aHandleIsNeverUsedAgain() throws {
+    var table = RequestTable(countMax: 4, bytesMax: 10_000)
+    let first = try #require(table.insert(request()))
+    #expect(table.remove(first) != nil)
+    let second = try #require(table.insert(request()))
+    #expect(first != second)
+    #expect(first.slot == second.slot)
+    #expect(table[first] == nil)
+    #expect(table.remove(first) == nil)
+    #expect(table.count == 1)
+  }
+
+  @Test func aFullTableRefusesByCountAndByBytes() throws {
+    var few = RequestTable(countMax: 1, bytesMax: 10_000)
+    let handle = try #require(few.insert(request()))
+    #expect(few.insert(request()) == nil)
+    _ = few.remove(handle)
+    #expect(few.insert(request()) != nil)
+    var small = RequestTable(countMax: 10, bytesMax: 1000)
+    #expect(small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 900)))) != nil)
+    #expect(small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 100)))) == nil)
+  }
+
+  @Test func deadlinesComeInTimeAndOnce() {
+    var wheel = DeadlineWheel(now: Instant(nanoseconds: 5_000_000_000))
+    let start = Instant(nanoseconds: 5_000_000_000)
+    for n in 0..<100 { wheel.add(RequestHandle(UInt64(n)), deadline: start + .milliseconds(UInt64(n) * 1300)) }
+    var seen: [UInt64: Instant] = [:]
+    var now = start
+    while wheel.count > 0 {
+      now = now + .milliseconds(7)
+      for handle in wheel.expire(at: now) {
+        #expect(seen[handle.rawValue] == nil)
+        seen[handle.rawValue] = now
+      }
+    }
+    #expect(seen.count == 100)
+    for n in 0..<90 {
+      let deadline = start + .milliseconds(UInt64(n) * 1300)
+      #expect(seen[UInt64(n)].map { $0 >= deadline && $0 - deadline < .milliseconds(50) } == true)
+    }
+  }
+}
