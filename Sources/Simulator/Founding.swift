@@ -1,0 +1,111 @@
+import Journal
+import Node
+import Primitives
+import Raft
+import Store
+
+/// A cluster as `init` founds it: identities for everybody.
+struct FoundedCluster {
+  let cluster: [UInt8]
+  let identities: [StoreIdentity]
+  let founders: Configuration
+
+  init(nodes: Int, random: inout SeededRandom) {
+    var bytes: [UInt8] = []
+    for _ in 0..<16 { bytes.append(UInt8(truncatingIfNeeded: random.next())) }
+    cluster = bytes
+    var identities: [StoreIdentity] = []
+    for index in 0..<nodes {
+      identities.append(StoreIdentity(
+        cluster: bytes, node: NodeID(UInt32(index + 1)), lane: LaneID(0), incarnation: Incarnation(random.next()),
+        directory: random.next()))
+    }
+    self.identities = identities
+    founders = Configuration(voters: identities.map { Member(node: $0.node, incarnation: $0.incarnation) })
+  }
+}
+
+/// A machine's disk, as a starting process reads it.
+final class DiskFiles: LaneFiles {
+  private let disk: VirtualDisk
+  let files: [JournalFile]
+  let pagesBytes: UInt64
+
+  init(_ disk: VirtualDisk) {
+    self.disk = disk
+    pagesBytes = UInt64(disk.size(Machine.pagesName))
+    files = disk.allNames.compactMap { name in
+      guard name.hasPrefix("log/"), let number = UInt32(name.dropFirst(4)) else { return nil }
+      return JournalFile(file: number, bytes: UInt64(disk.size(name)))
+    }
+  }
+
+  func read(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+    try copy(disk.read(Machine.logName(file), offset: offset, count: target.count), into: target)
+  }
+
+  func readPages(offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+    try copy(disk.read(Machine.pagesName, offset: offset, count: target.count), into: target)
+  }
+
+  private func copy(_ bytes: [UInt8], into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+    guard bytes.count == target.count else { throw JournalReadError(errno: 5) }
+    target.copyBytes(from: bytes)
+  }
+}
+
+extension Simulation {
+  static let bootsName = "boots"
+
+  func format(_ machine: Machine) {
+    let identity = cluster.identities[machine.index]
+    machine.disk.install(Machine.pagesName, formatLane(identity: identity, founders: cluster.founders))
+    machine.disk.install(Simulation.bootsName, Boots(directory: identity.directory).encoded())
+  }
+
+  /// Starts a process on what its disk holds. That it opens is one of the promises checked.
+  func start(_ machine: Machine) {
+    machine.life += 1
+    do {
+      let files = DiskFiles(machine.disk)
+      let identity = try readIdentity(files)
+      var boots = try Boots(decoding: machine.disk.read(Simulation.bootsName, offset: 0, count: 1 << 20))
+      let boot = boots.add(nonce: random.next())
+      machine.disk.install(Simulation.bootsName, boots.encoded())
+      machine.node = try Node.open(
+        settings(machine), identity: identity, boot: boot, files: files, storeLimits: storeLimits(),
+        journalSettings: journalSettings(), now: machine.clock(now))
+    } catch {
+      return fail("a crashed node starts again", "\(machine.id): \(error)")
+    }
+    story.tell(now, "\(machine.id) starts")
+    observeStart(machine)
+    scheduleTurn(machine)
+    openLinks(of: machine)
+  }
+
+  private func settings(_ machine: Machine) -> NodeSettings {
+    var limits = NodeLimits()
+    limits.checkpointLogBytes = 192 << 10
+    return NodeSettings(
+      clusterName: "simulated", clusterID: "00", node: machine.id,
+      addresses: machines.map { (node: $0.id, address: "\($0.id)") }, version: "0", limits: limits, seed: random.next())
+  }
+
+  private func storeLimits() -> StoreLimits {
+    var limits = StoreLimits(framesMax: 2048, pagesMax: 8192)
+    limits.growPages = 64
+    // A share of seeds without misses, the others with many.
+    limits.missChance = options.seed % 4 == 0 ? 0 : 20 + options.seed % 7 * 20
+    limits.missSeed = random.next()
+    return limits
+  }
+
+  private func journalSettings() -> JournalSettings {
+    var settings = JournalSettings()
+    settings.segmentBytes = 512 << 10
+    settings.logBytesMax = 32 << 20
+    settings.reserveBytes = 2 << 20
+    return settings
+  }
+}

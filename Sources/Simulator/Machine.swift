@@ -1,0 +1,59 @@
+import Journal
+import Node
+import Primitives
+import Raft
+import Store
+
+/// One simulated machine: a disk that survives, and a process that does not.
+final class Machine {
+  let index: Int
+  let id: NodeID
+  var disk = VirtualDisk()
+  var node: Node?
+  /// Raised by each start: completions of an older life are dropped.
+  var life: UInt64 = 0
+  var effects = NodeEffects()
+  var isTurnScheduled = false
+  var pausedUntil: Instant = .zero
+  var tickAt: Instant = .never
+  /// Ordered and not completed: what a crash may tear.
+  var inFlight: [(name: String, offset: UInt64, bytes: [UInt8], id: UInt64)] = []
+  var isDiskSlow = false
+  var failsNextLogWrite = false
+  /// This machine's clock runs so much faster or slower than the world, in millionths.
+  let driftPerMillion: Int64
+  /// And started at another moment.
+  let clockOffset: UInt64
+  /// Which other machines' links it takes for open.
+  var linksUp: [Bool]
+  var seen = LastSeen()
+
+  init(index: Int, nodes: Int, driftPerMillion: Int64, clockOffset: UInt64) {
+    self.index = index
+    id = NodeID(UInt32(index + 1))
+    self.driftPerMillion = driftPerMillion
+    self.clockOffset = clockOffset
+    linksUp = Array(repeating: false, count: nodes)
+  }
+
+  var isUp: Bool { node != nil }
+
+  /// The machine's own CLOCK_BOOTTIME at a moment of the world.
+  func clock(_ world: Instant) -> Instant {
+    let drift = Int64(world.nanoseconds / 1_000_000) * driftPerMillion
+    return Instant(nanoseconds: UInt64(Int64(world.nanoseconds + clockOffset) + drift))
+  }
+
+  /// The moment of the world at which the machine's clock shows `own` (rounded up).
+  func world(_ own: Instant) -> Instant {
+    guard own != .never else { return .never }
+    let since = Int64(own.nanoseconds) - Int64(clockOffset)
+    guard since > 0 else { return .zero }
+    let perMillion = UInt64(1_000_000 + driftPerMillion)
+    let (high, low) = UInt64(since).multipliedFullWidth(by: 1_000_000)
+    return Instant(nanoseconds: perMillion.dividingFullWidth((high, low)).quotient + 11_000)
+  }
+
+  static func logName(_ file: UInt32) -> String { "log/\(file)" }
+  static let pagesName = "pages"
+}

@@ -1,0 +1,107 @@
+import Checkers
+import Node
+import Primitives
+
+// Clients act, and what they saw goes into the history.
+
+extension Simulation {
+  /// The table that all clients use, created before anything else through the first node.
+  func createTable() {
+    requestNumber += 1
+    let request = ClientRequest(
+      number: requestNumber, client: -1, node: 0, operation: .createTable(body: Array(Workload.description.utf8)),
+      timeout: .seconds(10))
+    queue.add(.requestArrives(request), at: now + .milliseconds(900))
+  }
+
+  func clientActs(_ index: Int) {
+    guard index >= 0, !isHealing, clients[index].waiting == nil else { return }
+    requestNumber += 1
+    let (operation, calls) = drawOperation(index)
+    let parts = calls.map { key, call in
+      Client.Part(
+        historyID: history.invoke(client: UInt32(index), key: Workload.keyName(key), call: call), key: key, call: call)
+    }
+    clients[index].waiting = (requestNumber, parts)
+    let timeout = Nanoseconds.milliseconds(200 + clients[index].random.below(5000))
+    let node = Int(clients[index].random.below(UInt64(machines.count)))
+    let request = ClientRequest(
+      number: requestNumber, client: index, node: node, operation: operation, timeout: timeout)
+    counters.operations += 1
+    queue.add(.requestArrives(request), at: now + .microseconds(30 + random.below(200)))
+  }
+
+  func requestArrives(_ request: ClientRequest) {
+    let machine = machines[request.node]
+    guard machine.isUp, machine.node?.isOpen == true else {
+      // Connection refused: certainly not executed.
+      return finish(request.number, request.client, nil, executed: false)
+    }
+    if isPaused(machine) { return queue.add(.requestArrives(request), at: machine.pausedUntil) }
+    underWay.append((request.number, request.client, request.node))
+    tell(machine, .requested(Request(
+      id: RequestID(request.number), deadline: machine.clock(now) + request.timeout, operation: request.operation)))
+  }
+
+  func sendReply(_ reply: NodeReply, number: UInt64, from machine: Machine) {
+    guard let request = underWay.first(where: { $0.number == number }) else { return }
+    underWay.removeAll { $0.number == number }
+    story.feed(now.nanoseconds, number << 16 | UInt64(reply.status))
+    let answer = ClientReply(number: number, client: request.client, reply: reply)
+    queue.add(.replyArrives(answer), at: now + .microseconds(30 + random.below(200)))
+  }
+
+  func replyArrives(_ answer: ClientReply) {
+    if answer.client == -1 { return tableCreated(answer.reply) }
+    if answer.client < 0 { return probeAnswered(answer.number, answer.reply) }
+    finish(answer.number, answer.client, answer.reply, executed: nil)
+  }
+
+  private func tableCreated(_ reply: NodeReply) {
+    guard reply.status != 201, reply.problem?.code != .tableExists else { return }
+    story.tell(now, "the table was not created yet: \(reply.problem?.detail ?? "")")
+    createTable()
+  }
+
+  /// The node that held the request died.
+  func connectionLost(_ number: UInt64) {
+    guard let request = underWay.first(where: { $0.number == number }) else { return }
+    underWay.removeAll { $0.number == number }
+    if request.client == -1 { return createTable() }
+    finish(number, request.client, nil, executed: nil)
+  }
+
+  /// Ends a client's request: with a reply, as certainly not executed, or with an unknown outcome.
+  private func finish(_ number: UInt64, _ index: Int, _ reply: NodeReply?, executed: Bool?) {
+    guard index >= 0 else {
+      if index == -1 { createTable() }
+      return
+    }
+    guard let waiting = clients[index].waiting, waiting.number == number else { return }
+    clients[index].waiting = nil
+    for (position, part) in waiting.parts.enumerated() {
+      let outcome: Outcome =
+        if let reply {
+          outcomeOf(part, position: position, of: waiting.parts.count, reply)
+        } else {
+          executed == false || part.call == .get ? .failed : .unknown
+        }
+      note(outcome, part, client: index)
+      history.finish(part.historyID, outcome)
+    }
+    let pause = Nanoseconds.milliseconds(clients[index].random.below(300))
+    queue.add(.clientActs(index), at: now + pause)
+  }
+
+  private func note(_ outcome: Outcome, _ part: Client.Part, client: Int) {
+    switch outcome {
+    case .ok(.found(_, let version)): clients[client].versions[part.key] = version
+    case .ok(.created(let version)), .ok(.replaced(let version)):
+      clients[client].versions[part.key] = version
+      counters.acknowledgedWrites += 1
+    case .ok(.deleted): counters.acknowledgedWrites += 1
+    case .unknown: counters.unknownOutcomes += 1
+    default: break
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import Checkers
+import Node
+import Primitives
+import Raft
+
+/// What was last seen of a machine's replica, so that the next look tells what changed.
+struct LastSeen {
+  var lastIndex = LogIndex.zero
+  var terms: [Term] = []  // of entry i at [i - 1]
+  var durable = LogIndex.zero
+  var hardState = HardState()
+  var isLeader = false
+  var commit = LogIndex.zero
+  var applied = LogIndex.zero
+}
+
+extension Simulation {
+  /// A process started: what it found on its disk.
+  func observeStart(_ machine: Machine) {
+    guard let node = machine.node else { return }
+    let raft = node.raft
+    var log: [LogFact] = []
+    var index = node.appliedIndex.next
+    while index <= raft.lastIndex {
+      log.append(fact(raft, index))
+      index = index.next
+    }
+    let recovery = Recovery(term: raft.term, vote: raft.vote?.node, applied: node.appliedIndex, log: log)
+    note(.recovered(machine.id, recovery))
+    var seen = machine.seen
+    seen.terms.removeLast(max(0, seen.terms.count - Int(node.appliedIndex.rawValue)))
+    seen.terms.append(contentsOf: log.map(\.term))
+    seen.lastIndex = raft.lastIndex
+    seen.durable = raft.durableIndex
+    seen.hardState = raft.hardState
+    seen.isLeader = false
+    seen.commit = raft.commitIndex
+    seen.applied = node.appliedIndex
+    machine.seen = seen
+  }
+
+  /// After a step of the node: tells the tracker what changed.
+  func observe(_ machine: Machine) {
+    guard let node = machine.node, violation == nil else { return }
+    let raft = node.raft
+    observeLog(machine, raft)
+    if raft.isHardStateDurable, raft.hardState != machine.seen.hardState {
+      machine.seen.hardState = raft.hardState
+      note(.votePersisted(machine.id, raft.term, vote: raft.vote?.node))
+    }
+    if raft.durableIndex != machine.seen.durable {
+      machine.seen.durable = raft.durableIndex
+      note(.logPersisted(machine.id, through: raft.durableIndex))
+    }
+    if raft.isLeader, !machine.seen.isLeader { note(.becameLeader(machine.id, raft.term)) }
+    machine.seen.isLeader = raft.isLeader
+    observeOwnEntries(machine, raft)
+    observeProgress(machine, node, raft)
+  }
+
+  /// Entries of followers are seen before their persistence; a new leader's own first entry after its election.
+  private func observeLog(_ machine: Machine, _ raft: RaftGroup) {
+    if raft.isLeader, !machine.seen.isLeader { return }
+    observeEntries(machine, raft)
+  }
+
+  private func observeOwnEntries(_ machine: Machine, _ raft: RaftGroup) { observeEntries(machine, raft) }
+
+  private func observeEntries(_ machine: Machine, _ raft: RaftGroup) {
+    var common = min(machine.seen.lastIndex, raft.lastIndex)
+    while common > machine.seen.commit, raft.term(at: common) != machine.seen.terms[Int(common.rawValue) - 1] {
+      common = common.previous
+    }
+    guard common < raft.lastIndex || common < machine.seen.lastIndex else { return }
+    machine.seen.terms.removeLast(machine.seen.terms.count - Int(common.rawValue))
+    var index = common.next
+    while index <= raft.lastIndex {
+      let fact = fact(raft, index)
+      note(.appended(machine.id, index, fact))
+      machine.seen.terms.append(fact.term)
+      index = index.next
+    }
+    machine.seen.lastIndex = raft.lastIndex
+  }
+
+  private func observeProgress(_ machine: Machine, _ node: Node, _ raft: RaftGroup) {
+    while machine.seen.commit < raft.commitIndex {
+      machine.seen.commit = machine.seen.commit.next
+      note(.committed(machine.id, machine.seen.commit, fact(raft, machine.seen.commit), in: raft.term))
+    }
+    while machine.seen.applied < node.appliedIndex {
+      machine.seen.applied = machine.seen.applied.next
+      note(.applied(machine.id, machine.seen.applied, checksum: fact(raft, machine.seen.applied).checksum))
+      story.feed(UInt64(machine.index), machine.seen.applied.rawValue)
+    }
+    compareState(machine, node)
+  }
+
+  private func compareState(_ machine: Machine, _ node: Node) {
+    guard node.isBetweenEntries else { return }
+    let found = equality.observe(
+      node: machine.id, shard: Node.onlyShard, applied: node.appliedIndex, stateHash: node.totals.stateHash)
+    if let found { fail(found.rule, found.detail) }
+  }
+
+  private func fact(_ raft: RaftGroup, _ index: LogIndex) -> LogFact {
+    guard let entry = raft.entry(at: index) else {
+      fail("the simulator sees the log", "entry \(index) is not in memory")
+      return LogFact(term: .zero, checksum: 0)
+    }
+    let checksum = entry.payload.withUnsafeBytes { stableHash($0, seed: UInt64(entry.kind.rawValue)) }
+    return LogFact(term: entry.term, checksum: checksum)
+  }
+
+  func note(_ fact: RaftFact) {
+    guard violation == nil else { return }
+    if let found = tracker.observe(fact) { fail(found.rule, found.detail) }
+  }
+}
