@@ -78,7 +78,8 @@ let package = Package(
 
     // tests
     tests("PrimitivesTests", ["Primitives"]),
-    tests("RaftTests", ["Raft", "Primitives"]),
+    .testTarget(
+      name: "RaftTests", dependencies: ["Raft", "Primitives"], exclude: ["Scripts"], swiftSettings: strict),
     tests("JournalTests", ["Journal", "Raft", "Primitives"]),
     tests("StoreTests", ["Store", "Primitives"]),
     tests("TablesTests", ["Tables", "Store", "Primitives"]),

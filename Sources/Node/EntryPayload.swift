@@ -80,7 +80,9 @@ package struct EntryCursor: Sendable {
   /// The place of the current command's bytes.
   package func current() throws(DecodeError) -> Range<Int> {
     guard payload.count >= offset + 4 else { throw .truncated }
-    let length = payload.withUnsafeBytes { Int(UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt32.self))) }
+    let length = payload.withUnsafeBytes {
+      Int(UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+    }
     guard payload.count - offset - 4 >= length else { throw .truncated }
     return offset + 4..<offset + 4 + length
   }

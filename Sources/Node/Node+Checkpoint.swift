@@ -97,6 +97,7 @@ extension Node {
   /// one, so the node stops; a restart recovers from the older superblock.
   private func checkpointFailed(_ failure: CheckpointFault) {
     effects.notices.append(.checkpointFailed("\(failure.step) failed with errno \(failure.errno)"))
-    fail("a checkpoint failed (\(failure.step), errno \(failure.errno)): check the disk and its free space, then restart")
+    fail(
+      "a checkpoint failed (\(failure.step), errno \(failure.errno)): check the disk and its free space, then restart")
   }
 }

@@ -8,8 +8,9 @@ extension Node {
   func accept(_ request: Request) {
     statistics.requests += 1
     let deadline = min(request.deadline, now + settings.limits.deadlineMax)
-    admit(PendingRequest(
-      origin: .client(request.id), deadline: deadline, operation: request.operation, stage: .waitingForLeader))
+    admit(
+      PendingRequest(
+        origin: .client(request.id), deadline: deadline, operation: request.operation, stage: .waitingForLeader))
   }
 
   /// Serves a request at once where that is possible, otherwise keeps it.
@@ -28,7 +29,9 @@ extension Node {
   private func refusal(of request: PendingRequest) -> Problem? {
     if let fault, !request.operation.isAboutNodes { return .failed(fault.text) }
     if request.deadline <= now { return .deadlinePassed(executed: false) }
-    if isDraining, case .client = request.origin, !request.operation.isAboutNodes { return .draining(leader: leaderName) }
+    if isDraining, case .client = request.origin, !request.operation.isAboutNodes {
+      return .draining(leader: leaderName)
+    }
     return nil
   }
 
@@ -108,8 +111,9 @@ extension Node {
       return send(.forwardReply(id: id, .notLeader(replica.raft.leader?.node)), to: node)
     }
     let remaining = min(remaining, settings.limits.deadlineMax)
-    admit(PendingRequest(
-      origin: origin, deadline: now + remaining, operation: operation, stage: .waitingForLeader))
+    admit(
+      PendingRequest(
+        origin: origin, deadline: now + remaining, operation: operation, stage: .waitingForLeader))
   }
 
   func receivedForwardReply(id: UInt64, _ outcome: ForwardOutcome, from node: NodeID) {
@@ -164,7 +168,8 @@ extension Problem {
   static let overloaded = Problem(
     .overloaded, "Wait as long as retry-after says, then repeat, with fewer requests in flight.")
   static let noQuorum = Problem(
-    .noQuorum, "No leader was found before the deadline. Check that a majority of the nodes runs and reaches each other.")
+    .noQuorum,
+    "No leader was found before the deadline. Check that a majority of the nodes runs and reaches each other.")
   static func failed(_ text: String) -> Problem {
     Problem(.notReady, "This node serves no more: \(text). Ask another node.")
   }

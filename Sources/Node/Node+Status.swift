@@ -18,9 +18,10 @@ extension Node {
     requests.setStage(.waitingForStatus, of: handle)
     statusSequence += 1
     let open = peers.filter(\.isOpen).map(\.node)
-    statusRounds.append(StatusRound(
-      id: statusSequence, handle: handle, deadline: now + settings.limits.statusWait, waiting: open,
-      heard: [ownStatus()]))
+    statusRounds.append(
+      StatusRound(
+        id: statusSequence, handle: handle, deadline: now + settings.limits.statusWait, waiting: open,
+        heard: [ownStatus()]))
     for node in open { send(.statusRequest(id: statusSequence), to: node) }
     finishStatusRounds()
   }
@@ -212,11 +213,13 @@ package struct JSONObjectWriter {
   }
 
   package mutating func add(_ field: String, _ texts: [String]) {
-    add(field, texts.map { text in
-      var item: [UInt8] = []
-      appendJSONString(text, to: &item)
-      return item
-    })
+    add(
+      field,
+      texts.map { text in
+        var item: [UInt8] = []
+        appendJSONString(text, to: &item)
+        return item
+      })
   }
 
   /// Values that are JSON already.

@@ -49,8 +49,9 @@ package func readIdentity(_ files: some LaneFiles) throws(OpenRefusal) -> StoreI
       throw .store(.version(found: found, supported: Superblock.version))
     } catch { continue }
   }
-  throw .store(pages.first.starts(with: Array("FileStor".utf8)) || pages.second.starts(with: Array("FileStor".utf8))
-    ? .damaged(first: .field("unreadable"), second: .field("unreadable")) : .foreign)
+  throw .store(
+    pages.first.starts(with: Array("FileStor".utf8)) || pages.second.starts(with: Array("FileStor".utf8))
+      ? .damaged(first: .field("unreadable"), second: .field("unreadable")) : .foreign)
 }
 
 extension Node {
@@ -70,7 +71,9 @@ extension Node {
     let record = try loading(store, files) { () throws(PageMissing) in try store.metadata(shard) }
     guard let record else { throw .record("shard \(shard) is not there") }
     let replicaRecord: ReplicaRecord
-    do throws(DecodeError) { replicaRecord = try ReplicaRecord(decoding: record) } catch { throw .record(error.message) }
+    do throws(DecodeError) { replicaRecord = try ReplicaRecord(decoding: record) } catch {
+      throw .record(error.message)
+    }
     var machine = ShardMachine(shard: shard, totals: replicaRecord.totals)
     try loading(store, files) { () throws(PageMissing) in try machine.restore(store) }
     var settings = settings

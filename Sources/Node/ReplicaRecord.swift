@@ -45,7 +45,8 @@ package struct ReplicaRecord: Equatable, Sendable {
   }
 
   package init(
-    appliedIndex: LogIndex, appliedOrdinal: UInt32 = 0, appliedTerm: Term, totals: ShardTotals, configurationIndex: LogIndex,
+    appliedIndex: LogIndex, appliedOrdinal: UInt32 = 0, appliedTerm: Term, totals: ShardTotals,
+    configurationIndex: LogIndex,
     configuration: Configuration, hardState: HardState
   ) {
     self.appliedIndex = appliedIndex

@@ -37,7 +37,8 @@ struct Client {
 /// The keys and values of the workload, as the API sees them.
 enum Workload {
   static let table = "register"
-  static let description = #"{"name":"register","columns":[{"name":"k","type":"text"},{"name":"v","type":"int64"},"#
+  static let description =
+    #"{"name":"register","columns":[{"name":"k","type":"text"},{"name":"v","type":"int64"},"#
     + #"{"name":"pad","type":"text","nullable":true}],"primary_key":["k"]}"#
 
   static func keyName(_ key: Int) -> String { "key-\(key)" }

@@ -16,9 +16,10 @@ struct FoundedCluster {
     cluster = bytes
     var identities: [StoreIdentity] = []
     for index in 0..<nodes {
-      identities.append(StoreIdentity(
-        cluster: bytes, node: NodeID(UInt32(index + 1)), lane: LaneID(0), incarnation: Incarnation(random.next()),
-        directory: random.next()))
+      identities.append(
+        StoreIdentity(
+          cluster: bytes, node: NodeID(UInt32(index + 1)), lane: LaneID(0), incarnation: Incarnation(random.next()),
+          directory: random.next()))
     }
     self.identities = identities
     founders = Configuration(voters: identities.map { Member(node: $0.node, incarnation: $0.incarnation) })

@@ -39,8 +39,11 @@ extension Simulation {
     }
     if isPaused(machine) { return queue.add(.requestArrives(request), at: machine.pausedUntil) }
     underWay.append((request.number, request.client, request.node))
-    tell(machine, .requested(Request(
-      id: RequestID(request.number), deadline: machine.clock(now) + request.timeout, operation: request.operation)))
+    tell(
+      machine,
+      .requested(
+        Request(
+          id: RequestID(request.number), deadline: machine.clock(now) + request.timeout, operation: request.operation)))
   }
 
   func sendReply(_ reply: NodeReply, number: UInt64, from machine: Machine) {

@@ -36,8 +36,9 @@ extension Simulation {
         let operation = ClientOperation.put(
           RowPath(table: Workload.table, key: Array("probe-\(index)".utf8)), body: Workload.row(1, padding: 0), .none)
         queue.add(
-          .requestArrives(ClientRequest(
-            number: requestNumber, client: -2, node: index, operation: operation, timeout: .seconds(2))),
+          .requestArrives(
+            ClientRequest(
+              number: requestNumber, client: -2, node: index, operation: operation, timeout: .seconds(2))),
           at: now + .microseconds(100))
       }
       let pause = now + .milliseconds(500)
@@ -46,7 +47,10 @@ extension Simulation {
     }
     let silent = machines.indices.filter { probes[$0] != 200 && probes[$0] != 201 }
     if !silent.isEmpty, violation == nil {
-      fail("liveness", "after healing, \(silent.map { machines[$0].id }) answered no write within \(settleTime.rawValue / 1_000_000_000) s")
+      fail(
+        "liveness",
+        "after healing, \(silent.map { machines[$0].id }) answered no write within \(settleTime.rawValue / 1_000_000_000) s"
+      )
     }
     if violation == nil, !isSettled { fail("liveness", "replicas did not reach the same index: \(positions)") }
   }
@@ -84,7 +88,8 @@ extension Simulation {
     let nodes = machines.compactMap(\.node)
     guard let first = nodes.first else { return }
     for node in nodes where node.totals != first.totals {
-      fail("replica equality", "at index \(first.appliedIndex): \(nodes.map { String($0.totals.stateHash, radix: 16) })")
+      fail(
+        "replica equality", "at index \(first.appliedIndex): \(nodes.map { String($0.totals.stateHash, radix: 16) })")
     }
     story.feed(first.totals.stateHash, first.appliedIndex.rawValue)
   }

@@ -49,7 +49,8 @@ extension Simulation {
       nextValue += 1
       calls.append((key, .put(value: nextValue)))
       texts.append(
-        "{\"op\":\"put\",\"table\":\"\(Workload.table)\",\"key\":\"\(Workload.keyName(key))\",\"row\":{\"v\":\(nextValue)}}")
+        "{\"op\":\"put\",\"table\":\"\(Workload.table)\",\"key\":\"\(Workload.keyName(key))\",\"row\":{\"v\":\(nextValue)}}"
+      )
     }
     return (.batch(body: Array("{\"operations\":[\(texts.joined(separator: ","))]}".utf8)), calls)
   }

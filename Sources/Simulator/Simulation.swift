@@ -99,8 +99,9 @@ final class Simulation {
         Machine(index: index, nodes: options.nodes, driftPerMillion: drift, clockOffset: random.below(1 << 40)))
     }
     for index in 0..<options.clients {
-      clients.append(Client(
-        index: index, random: random.fork(), waiting: nil, versions: Array(repeating: nil, count: options.keys)))
+      clients.append(
+        Client(
+          index: index, random: random.fork(), waiting: nil, versions: Array(repeating: nil, count: options.keys)))
     }
   }
 

@@ -4,31 +4,40 @@ import Testing
 @testable import Node
 
 @Suite struct RequestTableTests {
-  private func request(_ operation: Node.Operation = .listTables) -> PendingRequest {
+  private func request(_ operation: Operation = .listTables) -> PendingRequest {
     PendingRequest(origin: .client(RequestID(7)), deadline: .never, operation: operation, stage: .waitingForLeader)
   }
 
   @Test func aHandleIsNeverUsedAgain() throws {
     var table = RequestTable(countMax: 4, bytesMax: 10_000)
-    let first = try #require(table.insert(request()))
-    #expect(table.remove(first) != nil)
-    let second = try #require(table.insert(request()))
+    let firstInserted = table.insert(request())
+    let first = try #require(firstInserted)
+    let result1 = table.remove(first)
+    #expect(result1 != nil)
+    let secondInserted = table.insert(request())
+    let second = try #require(secondInserted)
     #expect(first != second)
     #expect(first.slot == second.slot)
     #expect(table[first] == nil)
-    #expect(table.remove(first) == nil)
+    let result2 = table.remove(first)
+    #expect(result2 == nil)
     #expect(table.count == 1)
   }
 
   @Test func aFullTableRefusesByCountAndByBytes() throws {
     var few = RequestTable(countMax: 1, bytesMax: 10_000)
-    let handle = try #require(few.insert(request()))
-    #expect(few.insert(request()) == nil)
+    let handleInserted = few.insert(request())
+    let handle = try #require(handleInserted)
+    let result3 = few.insert(request())
+    #expect(result3 == nil)
     _ = few.remove(handle)
-    #expect(few.insert(request()) != nil)
+    let result4 = few.insert(request())
+    #expect(result4 != nil)
     var small = RequestTable(countMax: 10, bytesMax: 1000)
-    #expect(small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 900)))) != nil)
-    #expect(small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 100)))) == nil)
+    let result5 = small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 900))))
+    #expect(result5 != nil)
+    let result6 = small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 100))))
+    #expect(result6 == nil)
   }
 
   @Test func deadlinesComeInTimeAndOnce() {
