@@ -1,0 +1,197 @@
+import Glibc
+import Journal
+import Node
+import Primitives
+import Ring
+import Store
+import Transport
+
+/// A node's data on disk, as it is opened: who owns it, who uses it, how often it was started.
+///
+///     data/LOCK              held while a process uses the directory
+///     data/boots             the starts, replaced as a whole at each
+///     data/lane-0/pages      the page file
+///     data/lane-0/log/       the log's segments
+///
+/// Nothing is changed before `take`, so that a directory of somebody else stays as it is.
+final class DataDirectory: LaneFiles {
+  let path: String
+  let pagesBytes: UInt64
+  private(set) var files: [JournalFile] = []
+  private let pages: OpenFile
+  private var segments: [UInt32: OpenFile] = [:]
+  private var lock: OpenFile?
+
+  var pagesPath: String { path + "/lane-0/pages" }
+  var logPath: String { path + "/lane-0/log" }
+
+  init(path: String) throws(StartRefusal) {
+    self.path = path
+    try Self.checkIsFormatted(path)
+    do throws(SystemError) {
+      pages = try OpenFile(path + "/lane-0/pages", [.read, .direct])
+      pagesBytes = try pages.file.size()
+    } catch { throw StartRefusal("\(error)") }
+  }
+
+  private static func checkIsFormatted(_ path: String) throws(StartRefusal) {
+    let remedy =
+      "make a cluster's directories by `fscluster init --name NAME --node ADDRESS --node ADDRESS --node ADDRESS`"
+    guard FileSystem.isDirectory(path) else { throw StartRefusal("there is no data directory \(path): \(remedy)") }
+    do throws(SystemError) {
+      let names = try FileSystem.list(path)
+      if names.isEmpty { throw SystemError("empty", path, code: 0) }
+      if !FileSystem.exists(path + "/lane-0/pages") { throw SystemError("foreign", path, code: 0) }
+    } catch {
+      switch error.call {
+      case "empty": throw StartRefusal("the data directory \(path) is empty: \(remedy)")
+      case "foreign":
+        throw StartRefusal("\(path) is no data directory of FileStore (it has no lane-0/pages): \(remedy)")
+      default: throw StartRefusal("\(error)")
+      }
+    }
+  }
+
+  /// Whose it is. Nothing is changed when it is not this node's.
+  func checkIdentity(cluster: [UInt8], clusterID: String, node: NodeID) throws(StartRefusal) -> StoreIdentity {
+    let found: StoreIdentity
+    do throws(OpenRefusal) { found = try readIdentity(self) } catch { throw refusal(error) }
+    guard found.cluster == cluster else {
+      throw refusal(.anotherCluster(found: hexadecimal(found.cluster), expected: clusterID))
+    }
+    guard found.node == node else { throw refusal(.anotherNode(found: found.node, expected: node)) }
+    return found
+  }
+
+  func refusal(_ refusal: OpenRefusal) -> StartRefusal {
+    if case .journal(let journal) = refusal { return StartRefusal("data directory \(path): \(words(journal))") }
+    return StartRefusal("data directory \(path): \(refusal)")
+  }
+
+  /// Locks it, counts the start, and makes what a killed process left behind durable: what recovery reads must stay.
+  func take(_ identity: StoreIdentity) throws(StartRefusal) -> Boots.Boot {
+    do throws(SystemError) {
+      let lock = try OpenFile(path + "/LOCK", [.write, .create])
+      try lock.file.lock()
+      self.lock = lock
+      try listSegments()
+      for file in files { try segments[file.file]?.file.synchronize() }
+      return try countStart(identity)
+    } catch {
+      if error.isInUse { throw StartRefusal("data directory \(path): another filestored uses it") }
+      throw StartRefusal("data directory \(path): \(error)")
+    }
+  }
+
+  private func countStart(_ identity: StoreIdentity) throws(SystemError) -> Boots.Boot {
+    let file = path + "/boots"
+    var boots = Boots(directory: identity.directory)
+    if FileSystem.exists(file) {
+      do throws(DecodeError) { boots = try Boots(decoding: try readBytes(file)) } catch {
+        throw SystemError("the list of starts is damaged: \(error.message)", file, code: EIO)
+      }
+      guard boots.directory == identity.directory else {
+        throw SystemError("the list of starts is of another directory", file, code: EINVAL)
+      }
+    }
+    let boot = boots.add(nonce: Entropy.number())
+    try FileSystem.replace(file, with: boots.encoded())
+    return boot
+  }
+
+  private func readBytes(_ file: String) throws(DecodeError) -> [UInt8] {
+    do throws(SystemError) { return try FileSystem.read(file) } catch { throw .invalid("\(error)") }
+  }
+
+  private func listSegments() throws(SystemError) {
+    for name in try FileSystem.list(logPath) {
+      guard let number = LogFiles.number(in: name) else { continue }
+      let open = try OpenFile(logPath + "/" + name, [.read, .direct])
+      segments[number] = open
+      files.append(JournalFile(file: number, bytes: try open.file.size()))
+    }
+  }
+
+  /// Removes half-made segments. After recovery accepted the rest.
+  func clean() {
+    do throws(SystemError) {
+      for name in try FileSystem.list(logPath) where name.hasSuffix(".log.new") {
+        try FileSystem.remove(logPath + "/" + name)
+      }
+    } catch {
+      // Only space; the next start tries again.
+    }
+  }
+
+  /// Closes what only recovery needed.
+  func endRecovery() { segments = [:] }
+
+  // MARK: - LaneFiles
+
+  func read(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+    guard let segment = segments[file] else { throw JournalReadError(errno: ENOENT) }
+    try fill(target, from: segment, at: offset)
+  }
+
+  func readPages(offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+    try fill(target, from: pages, at: offset)
+  }
+
+  private func fill(
+    _ target: UnsafeMutableRawBufferPointer, from file: OpenFile, at offset: UInt64
+  ) throws(JournalReadError) {
+    do throws(SystemError) {
+      let count = try file.file.read(into: target, at: offset)
+      guard count == target.count else { throw SystemError("read", file.file.path, code: EIO) }
+    } catch { throw JournalReadError(errno: error.code) }
+  }
+
+  /// A log that is not opened, with the file and the place.
+  private func words(_ refusal: JournalRefusal) -> String {
+    switch refusal {
+    case .damage(let damage):
+      "the log is damaged: \(LogFiles.name(of: damage.file)) at offset \(damage.offset) (\(words(damage.kind))). Nothing "
+        + "was changed; restore this node's data from its peers"
+    case .foreign(let file, _, _): "\(LogFiles.name(of: file)) belongs to another data directory"
+    case .unknownVersion(let file, let version):
+      "\(LogFiles.name(of: file)) has the format version \(version), which this program does not read"
+    case .bootNotRaised(let file, let found):
+      "\(LogFiles.name(of: file)) was written by start \(found), which is not before this one: an old copy of `boots`?"
+    case .unreadable(let file, let offset, let errno):
+      "\(LogFiles.name(of: file)) cannot be read at offset \(offset): \(systemText(errno))"
+    }
+  }
+
+  private func words(_ kind: JournalDamage.Kind) -> String {
+    switch kind {
+    case .lostBlock: "a block that was durable is missing or its checksum is wrong"
+    case .malformed: "a record that no writer writes"
+    case .lostEntries: "entries are missing"
+    }
+  }
+}
+
+/// Why a node does not start. One line for people; the process ends with 1.
+package struct StartRefusal: Error, Equatable, Sendable, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
+}
+
+func hexadecimal(_ bytes: [UInt8]) -> String {
+  bytes.map { byte in
+    let digits = String(byte, radix: 16)
+    return byte < 16 ? "0" + digits : digits
+  }.joined()
+}
+
+/// The bytes of an even number of hexadecimal digits.
+func bytes(hexadecimal text: String) -> [UInt8]? {
+  let digits = Array(text.utf8)
+  guard digits.count % 2 == 0 else { return nil }
+  var bytes: [UInt8] = []
+  for i in stride(from: 0, to: digits.count, by: 2) {
+    guard let byte = UInt8(String(decoding: digits[i...i + 1], as: UTF8.self), radix: 16) else { return nil }
+    bytes.append(byte)
+  }
+  return bytes
+}

@@ -1,0 +1,52 @@
+// Texts of settings to values: sizes, switches, addresses. Each says what it would have taken.
+
+/// Why a text is no value of its kind.
+struct ValueRefusal: Error, Equatable {
+  let reason: String
+  init(_ reason: String) { self.reason = reason }
+}
+
+/// `4096`, `256MiB`, `1GiB`: bytes in whole powers of 1024.
+func parseSize(_ text: String) throws(ValueRefusal) -> UInt64 {
+  let digits = text.prefix { $0.isASCII && $0.isNumber }
+  let unit = text.dropFirst(digits.count)
+  let factors: [(Substring, UInt64)] = [
+    ("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
+  ]
+  guard let number = UInt64(digits), let factor = factors.first(where: { $0.0 == unit })?.1 else {
+    throw ValueRefusal("a size is a number of bytes with KiB, MiB, GiB or TiB behind it: 256MiB")
+  }
+  let (bytes, overflow) = number.multipliedReportingOverflow(by: factor)
+  guard !overflow, bytes <= 1 << 50 else { throw ValueRefusal("a size is at most 1024TiB") }
+  return bytes
+}
+
+/// The shortest way to write a size.
+func formatSize(_ bytes: UInt64) -> String {
+  for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)]
+  where bytes > 0 && bytes & (1 << shift - 1) == 0 {
+    return "\(bytes >> shift)\(unit)"
+  }
+  return String(bytes)
+}
+
+func parseSwitch(_ text: String) throws(ValueRefusal) -> Bool {
+  switch text.lowercased() {
+  case "on", "true", "yes": return true
+  case "off", "false", "no": return false
+  default: throw ValueRefusal("write `on` or `off`")
+  }
+}
+
+func parseCount(_ text: String, in range: ClosedRange<Int>) throws(ValueRefusal) -> Int {
+  guard let value = Int(text), range.contains(value) else {
+    throw ValueRefusal("a whole number from \(range.lowerBound) to \(range.upperBound)")
+  }
+  return value
+}
+
+/// `path` as seen from the current directory, when it was written in a file of `directory`.
+func resolve(_ path: String, in directory: String) -> String {
+  if path.hasPrefix("/") || directory == "." { return path }
+  return directory == "/" ? "/" + path : directory + "/" + path
+}

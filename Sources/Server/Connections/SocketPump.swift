@@ -1,0 +1,77 @@
+import Ring
+
+/// A socket's operations in flight, and its orderly end: shut down, let every operation complete, close.
+///
+/// At most one receive and one send are in flight. The receive buffer belongs to the kernel while `isReceiving`.
+final class SocketPump {
+  let descriptor: Int32
+  private let ring: Ring
+  private let receiveToken: UInt64
+  private let sendToken: UInt64
+  private(set) var isReceiving = false
+  private(set) var isSending = false
+  var isConnecting = false
+  private(set) var isClosing = false
+  private var buffer: UnsafeMutableRawBufferPointer
+  private let bufferBytesMax: Int
+  /// The last receive filled the buffer: the next one gets a larger one.
+  private var wasFull = false
+
+  init(_ descriptor: Int32, ring: Ring, receive: Token, send: Token, bufferBytes: Int, bufferBytesMax: Int) {
+    self.descriptor = descriptor
+    self.ring = ring
+    receiveToken = receive.rawValue
+    sendToken = send.rawValue
+    buffer = .allocate(byteCount: bufferBytes, alignment: 16)
+    self.bufferBytesMax = bufferBytesMax
+  }
+
+  deinit {
+    precondition(isQuiet, "the kernel uses nothing of a socket that is forgotten")
+    buffer.deallocate()
+  }
+
+  /// No operation is in flight.
+  var isQuiet: Bool { !isReceiving && !isSending && !isConnecting }
+
+  func receive() {
+    guard !isReceiving, !isClosing else { return }
+    if wasFull, buffer.count < bufferBytesMax {
+      let larger = min(buffer.count * 4, bufferBytesMax)
+      buffer.deallocate()
+      buffer = .allocate(byteCount: larger, alignment: 16)
+    }
+    isReceiving = true
+    ring.receive(descriptor, into: buffer, token: receiveToken)
+  }
+
+  /// The bytes that came; valid until the next `receive`. Empty: the end, or an error.
+  func received(_ result: Int32) -> UnsafeRawBufferPointer {
+    isReceiving = false
+    guard result > 0, !isClosing else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    wasFull = Int(result) == buffer.count
+    return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<Int(result)])
+  }
+
+  func send(_ bytes: UnsafeRawBufferPointer) {
+    precondition(!isSending, "one send at a time")
+    isSending = true
+    ring.send(descriptor, bytes, token: sendToken)
+  }
+
+  func sent() { isSending = false }
+
+  /// Ends both directions; what is in flight completes soon. True when nothing is, and the socket is closed.
+  func close() -> Bool {
+    if !isClosing {
+      isClosing = true
+      if !isQuiet {
+        ring.shutdown(descriptor, both: true)
+        ring.cancelAll(on: descriptor)
+      }
+    }
+    guard isQuiet else { return false }
+    ring.close(descriptor)
+    return true
+  }
+}

@@ -1,0 +1,141 @@
+import Glibc
+import Primitives
+import Ring
+import Store
+
+/// The page file on disk: performs the store's page reads and the orders of its checkpoints through the ring.
+///
+/// Pages go past the page cache (O_DIRECT). Page writes of a checkpoint are made durable together by one fdatasync; a
+/// superblock is written through a second descriptor with O_DSYNC, durable when its write completes.
+final class PageFile {
+  private let file: OpenFile
+  private let durable: OpenFile
+  private let ring: Ring
+  private var reads = SlotTable<Read>()
+  private var writes = SlotTable<Write>()
+  private var superblock: Write?
+  private var freeBuffers: [IOBuffer] = []
+
+  private struct Read {
+    let order: PageRead
+    let buffer: IOBuffer
+    var transfer: Transfer
+  }
+
+  private struct Write {
+    let page: PageID
+    var transfer: Transfer
+  }
+
+  enum Outcome {
+    case goesOn
+    case event(CheckpointEvent)
+    /// Give the buffer back by `recycle` after use.
+    case page(PageRead, IOBuffer)
+    case readFailed(PageRead, errno: Int32)
+  }
+
+  init(path: String, ring: Ring) throws(SystemError) {
+    file = try OpenFile(path, [.read, .write, .direct])
+    durable = try OpenFile(path, [.read, .write, .direct, .durable])
+    self.ring = ring
+  }
+
+  private(set) var pagesRead: UInt64 = 0
+  private(set) var pagesWritten: UInt64 = 0
+
+  // MARK: - Orders
+
+  func read(_ order: PageRead) {
+    let buffer = freeBuffers.popLast() ?? IOBuffer(count: order.count)
+    let transfer = Transfer(reading: buffer.memory.bytes, from: file.descriptor, at: order.fileOffset)
+    let slot = reads.insert(Read(order: order, buffer: buffer, transfer: transfer))
+    transfer.submit(to: ring, token: Token(.pageRead, slot).rawValue)
+  }
+
+  func write(_ page: PageID, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
+    let transfer = Transfer(writing: bytes, to: file.descriptor, at: offset)
+    let slot = writes.insert(Write(page: page, transfer: transfer))
+    transfer.submit(to: ring, token: Token(.pageWrite, slot).rawValue)
+  }
+
+  func writeSuperblock(_ page: PageID, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
+    let transfer = Transfer(writing: bytes, to: durable.descriptor, at: offset)
+    superblock = Write(page: page, transfer: transfer)
+    transfer.submit(to: ring, token: Token(.superblockWrite).rawValue)
+  }
+
+  /// The file grows; its new blocks are reserved, so that writing them cannot fail for want of space.
+  func grow(to bytes: UInt64) {
+    ring.allocate(file.descriptor, from: 0, count: bytes, token: Token(.pageGrow).rawValue)
+  }
+
+  func synchronize() { ring.synchronize(file.descriptor, token: Token(.pageSync).rawValue) }
+
+  // MARK: - Completions
+
+  func readCompleted(_ slot: Int, _ result: Int32) -> Outcome {
+    guard var read = reads[slot] else { preconditionFailure("a page read in flight completed") }
+    switch read.transfer.advance(result) {
+    case .goesOn:
+      reads[slot] = read
+      read.transfer.submit(to: ring, token: Token(.pageRead, slot).rawValue)
+      return .goesOn
+    case .complete:
+      reads.remove(slot)
+      pagesRead += 1
+      return .page(read.order, read.buffer)
+    case .failed(let errno):
+      reads.remove(slot)
+      recycle(read.buffer)
+      return .readFailed(read.order, errno: errno)
+    }
+  }
+
+  func recycle(_ buffer: IOBuffer) {
+    if freeBuffers.count < 64 { freeBuffers.append(buffer) }
+  }
+
+  func writeCompleted(_ slot: Int, _ result: Int32) -> Outcome {
+    guard var write = writes[slot] else { preconditionFailure("a page write in flight completed") }
+    switch write.transfer.advance(result) {
+    case .goesOn:
+      writes[slot] = write
+      write.transfer.submit(to: ring, token: Token(.pageWrite, slot).rawValue)
+      return .goesOn
+    case .complete:
+      writes.remove(slot)
+      pagesWritten += 1
+      return .event(.written(write.page))
+    case .failed(let errno):
+      writes.remove(slot)
+      return .event(.failed(.write, errno: errno))
+    }
+  }
+
+  func superblockCompleted(_ result: Int32) -> Outcome {
+    guard var write = superblock else { preconditionFailure("a superblock write in flight completed") }
+    switch write.transfer.advance(result) {
+    case .goesOn:
+      superblock = write
+      write.transfer.submit(to: ring, token: Token(.superblockWrite).rawValue)
+      return .goesOn
+    case .complete:
+      superblock = nil
+      return .event(.superblockWritten)
+    case .failed(let errno):
+      superblock = nil
+      return .event(.failed(.superblock, errno: errno))
+    }
+  }
+
+  func growCompleted(_ result: Int32) -> Outcome {
+    result < 0 ? .event(.failed(.grow, errno: -result)) : .event(.grown)
+  }
+
+  func synchronizeCompleted(_ result: Int32) -> Outcome {
+    result < 0 ? .event(.failed(.sync, errno: -result)) : .event(.synced)
+  }
+
+  var inFlight: Int { reads.count + writes.count + (superblock == nil ? 0 : 1) }
+}
