@@ -71,7 +71,12 @@ let package = Package(
 
     // run
     program("filestored", ["Server", argumentParser]),
-    program("fscluster", ["FileStoreClient", "Journal", "Store", "Tables", "Transport", argumentParser, yams]),
+    program(
+      "fscluster",
+      [
+        "FileStoreClient", "Node", "Journal", "Raft", "Store", "Tables", "Ring", "Transport", "Primitives", "CLinux",
+        argumentParser, yams,
+      ]),
     program(
       "fsbench", ["FileStoreClient", "Server", "Journal", "Store", "Tables", "Ring", "Transport", argumentParser]),
     program("simulate", ["Simulator", argumentParser]),
@@ -89,6 +94,7 @@ let package = Package(
     tests("TransportTests", ["Transport", "Primitives"]),
     tests("ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
+    tests("fsclusterTests", ["fscluster", "Primitives"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ])
 )

@@ -1,0 +1,34 @@
+import Yams
+
+/// A node's `config.yaml` as `init` writes it. Paths are relative to the file, so that the directory may be moved.
+struct NodeConfiguration {
+  var cluster: String
+  var node: String
+  var nodes: [(name: String, address: String)]
+  var insecure: Bool
+
+  var yaml: String {
+    var text = """
+      # Settings of the node \(node); `filestored --check --config` on this file prints all of them with their defaults.
+      cluster: "\(cluster)"
+      node: \(node)
+      address: "\(nodes.first { $0.name == node }?.address ?? "")"
+      data: data
+      ca: ../ca
+      certificate: node.pem
+      key: node.key
+      peers:
+
+      """
+    for peer in nodes { text += "  \(peer.name): \"\(peer.address)\"\n" }
+    text += "cores: 1\nlanes: 1\nmemory: 256MiB\n"
+    if insecure { text += "insecure: true\n" }
+    return text
+  }
+
+  /// Whether the node of this file speaks plain text. Other settings are filestored's business.
+  static func isInsecure(_ yaml: String) -> Bool {
+    struct Part: Codable { var insecure: Bool? }
+    return (try? YAMLDecoder().decode(Part.self, from: yaml))?.insecure ?? false
+  }
+}

@@ -1,0 +1,281 @@
+import Foundation
+import Journal
+import Node
+import Primitives
+import Raft
+import Store
+
+/// What `inspect` found.
+struct InspectReport: Codable {
+  struct Superblock: Codable {
+    var slot: Int
+    /// Nil: it cannot be read, `problem` says why.
+    var epoch: UInt64?
+    var pages: UInt32?
+    var problem: String?
+  }
+
+  struct Shard: Codable {
+    var shard: UInt64
+    var rows: UInt64
+    var bytes: UInt64
+    var height: UInt32
+    var appliedIndex: UInt64?
+    var appliedTerm: UInt64?
+    var term: UInt64?
+    var vote: String?
+    var voters: [String]?
+    var stateHash: String?
+  }
+
+  struct Segment: Codable {
+    var file: String
+    var bytes: UInt64
+    var blocks: Int
+    /// Of the blocks' sequence numbers and boot numbers.
+    var firstSequence: UInt64?
+    var lastSequence: UInt64?
+    var lastBoot: UInt64?
+    /// Offsets of blocks that are not whole: the torn end of a crash, remains of an earlier use, or damage.
+    var broken: [UInt64] = []
+    /// Only with `--blocks`.
+    var list: [Block]?
+  }
+
+  struct Block: Codable {
+    var offset: UInt64
+    var kind: String
+    var length: UInt32
+    var boot: UInt64
+    var use: UInt64
+    var sequence: UInt64
+    var watermark: UInt64
+    var records: [String]
+  }
+
+  /// What a start of the node would find.
+  struct Log: Codable {
+    /// Where the last crash cut off a write; nothing acknowledged was lost there.
+    var tornTail: String?
+    var lastIndexes: [String]
+  }
+
+  struct Identity: Codable {
+    var cluster: String
+    var node: String
+    var incarnation: String
+    var directory: String
+    /// Of the last start; 0 before the first.
+    var boot: UInt64
+  }
+
+  var data: String
+  var identity: Identity?
+  var superblocks: [Superblock] = []
+  var shards: [Shard] = []
+  var pagesReached = 0
+  var segments: [Segment] = []
+  var log: Log?
+  /// Places that do not hold what they should: file, offset and reason.
+  var damage: [String] = []
+}
+
+extension StoppedData {
+  func inspect(listingBlocks: Bool) throws(CommandError) -> InspectReport {
+    var report = InspectReport(data: path)
+    let newest = readSuperblocks(&report)
+    if let newest { readPages(newest, &report) }
+    for (name, file) in segments { readSegment(name, file, listingBlocks, &report) }
+    if let newest { judgeLog(newest.identity, &report) }
+    return report
+  }
+
+  /// Reads the log as a start of the node would, which tells a torn end from damage.
+  private func judgeLog(_ identity: StoreIdentity, _ report: inout InspectReport) {
+    let journal = JournalIdentity(
+      directory: identity.directory, lane: identity.lane, boot: (boots()?.last?.number ?? 0) + 1)
+    let checkpoints = report.shards.map { shard in
+      ShardCheckpoint(
+        shard: ShardID(shard.shard), appliedIndex: LogIndex(shard.appliedIndex ?? 0),
+        hardState: HardState(term: Term(shard.term ?? 0), vote: nil))
+    }
+    do throws(JournalRefusal) {
+      let recovered = try recoverJournal(self, identity: journal, checkpoints: checkpoints)
+      report.log = InspectReport.Log(
+        tornTail: recovered.tornTail.map { "\(Self.name(of: $0.file)), offset \($0.offset)" },
+        lastIndexes: recovered.shards.map { "shard \($0.shard.rawValue): through index \($0.lastIndex.rawValue)" })
+    } catch { report.damage.append("lane-0/log: \(Self.text(error))") }
+  }
+
+  private static func name(of file: UInt32) -> String {
+    let digits = String(file)
+    return String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".log"
+  }
+
+  private static func text(_ refusal: JournalRefusal) -> String {
+    switch refusal {
+    case .damage(let damage):
+      switch damage.kind {
+      case .lostBlock:
+        "\(name(of: damage.file)), offset \(damage.offset): block \(damage.sequence) was durable and is gone"
+      case .malformed: "\(name(of: damage.file)), offset \(damage.offset): a record says what no writer writes"
+      case .lostEntries: "\(name(of: damage.file)), offset \(damage.offset): entries are missing"
+      }
+    case .foreign(let file, _, _): "\(name(of: file)): it belongs to another data directory"
+    case .unknownVersion(let file, let version): "\(name(of: file)): format version \(version)"
+    case .bootNotRaised(let file, let found):
+      "\(name(of: file)): written by start \(found), which `boots` does not know"
+    case .unreadable(let file, let offset, _): "\(name(of: file)), offset \(offset): it cannot be read"
+    }
+  }
+
+  /// Returns the newest that can be read.
+  private func readSuperblocks(_ report: inout InspectReport) -> Superblock? {
+    var newest: Superblock?
+    // A superblock is one page; the second one begins where the first ends.
+    let pageBytes = Int(PageID(1).fileOffset)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: pageBytes, alignment: 4096)
+    defer { buffer.deallocate() }
+    for slot in 0..<2 {
+      var entry = InspectReport.Superblock(slot: slot)
+      do throws(SuperblockProblem) {
+        guard page(PageID(UInt32(slot)), into: buffer) else { throw .field("the file ends before it") }
+        let superblock = try Superblock.decode(UnsafeRawBufferPointer(buffer))
+        entry.epoch = superblock.epoch.rawValue
+        entry.pages = superblock.pageCount
+        if superblock.epoch > newest?.epoch ?? Epoch(0) || newest == nil { newest = superblock }
+      } catch {
+        entry.problem = error.message
+        report.damage.append("lane-0/pages, offset \(slot * pageBytes): superblock: \(error.message)")
+      }
+      report.superblocks.append(entry)
+    }
+    if let identity = newest?.identity {
+      let cluster = identity.cluster.map { String(UInt16($0) + 256, radix: 16).dropFirst() }.joined()
+      report.identity = InspectReport.Identity(
+        cluster: cluster, node: identity.node.description, incarnation: identity.incarnation.description,
+        directory: String(identity.directory, radix: 16), boot: boots()?.last?.number ?? 0)
+    }
+    return newest
+  }
+
+  private func readPages(_ superblock: Superblock, _ report: inout InspectReport) {
+    var source = StoppedPages(data: self)
+    let found = verifyStore(&source, superblock)
+    report.pagesReached = found.pages
+    report.damage += found.findings.map { "lane-0/pages: \($0)" }
+    for shard in found.shards {
+      var entry = InspectReport.Shard(
+        shard: shard.shard.rawValue, rows: shard.rows, bytes: shard.bytes, height: shard.height)
+      do throws(DecodeError) {
+        entry.fill(try ReplicaRecord(decoding: shard.metadata))
+      } catch {
+        report.damage.append("lane-0/pages: the record of shard \(shard.shard.rawValue): \(error.message)")
+      }
+      report.shards.append(entry)
+    }
+  }
+
+  private func readSegment(
+    _ name: String, _ file: JournalFile, _ listingBlocks: Bool, _ report: inout InspectReport
+  ) {
+    var segment = InspectReport.Segment(file: name, bytes: file.bytes, blocks: 0, list: listingBlocks ? [] : nil)
+    let place = "lane-0/log/\(name)"
+    do throws(JournalRefusal) {
+      for part in try inspectSegment(self, file: file) {
+        switch part {
+        case .block(let block):
+          segment.add(block)
+          if block.isMalformed {
+            report.damage.append("\(place), offset \(block.offset): no writer writes such a block")
+          }
+        case .badBlock(let offset, _), .unknownVersion(let offset, _): segment.broken.append(offset)
+        }
+      }
+    } catch { report.damage.append("\(place): \(Self.text(error))") }
+    report.segments.append(segment)
+  }
+}
+
+extension InspectReport.Shard {
+  mutating func fill(_ record: ReplicaRecord) {
+    appliedIndex = record.appliedIndex.rawValue
+    appliedTerm = record.appliedTerm.rawValue
+    term = record.hardState.term.rawValue
+    vote = record.hardState.vote.map { "\($0.node)" }
+    voters = record.configuration.voters.map { "\($0.node) (\($0.incarnation))" }
+    stateHash = String(record.totals.stateHash, radix: 16)
+  }
+}
+
+extension InspectReport.Segment {
+  mutating func add(_ block: InspectedBlock) {
+    blocks += 1
+    let header = block.header
+    firstSequence = min(firstSequence ?? .max, header.sequence)
+    lastSequence = max(lastSequence ?? 0, header.sequence)
+    lastBoot = max(lastBoot ?? 0, header.boot)
+    list?.append(
+      InspectReport.Block(
+        offset: block.offset, kind: "\(header.kind)", length: header.length, boot: header.boot, use: header.use,
+        sequence: header.sequence, watermark: header.watermark, records: block.records.map(Self.text)))
+  }
+
+  private static func text(_ record: InspectedRecord) -> String {
+    let part = record.isFirstFragment && record.isLastFragment ? "" : ", a part of \(record.total)"
+    return "\(record.kind) shard \(record.shard.rawValue) index \(record.index.rawValue) term \(record.term.rawValue)"
+      + " (\(record.bytes) bytes\(part))"
+  }
+}
+
+extension InspectReport {
+  var lines: [String] {
+    var lines = ["data directory \(data)"]
+    if let identity {
+      lines.append("cluster \(identity.cluster)  node \(identity.node)  incarnation \(identity.incarnation)")
+      lines.append("directory \(identity.directory)  starts so far \(identity.boot)")
+    }
+    let newest = superblocks.compactMap(\.epoch).max()
+    for superblock in superblocks {
+      let text = superblock.epoch.map {
+        "epoch \($0), \(superblock.pages ?? 0) pages\($0 == newest ? ", the newest" : "")"
+      }
+      lines.append("superblock \(superblock.slot): \(text ?? superblock.problem ?? "")")
+    }
+    for shard in shards { lines += text(shard) }
+    lines.append("\(pagesReached) pages reached from the newest superblock")
+    lines += logLines
+    lines.append(damage.isEmpty ? "No damage found." : "Damage:")
+    return lines + damage.map { "- " + $0 }
+  }
+
+  private func text(_ shard: Shard) -> [String] {
+    [
+      "shard \(shard.shard): \(shard.rows) entries, \(Humane.bytes(shard.bytes)), tree of height \(shard.height)",
+      "  applied index \(shard.appliedIndex ?? 0) of term \(shard.appliedTerm ?? 0), state hash \(shard.stateHash ?? "-")",
+      "  at the checkpoint: term \(shard.term ?? 0), vote \(shard.vote ?? "none"), "
+        + "voters \((shard.voters ?? []).joined(separator: ", "))",
+    ]
+  }
+
+  private var logLines: [String] {
+    guard !segments.isEmpty else { return ["log: no segment yet"] }
+    var lines = ["log: \(segments.count) segments, \(Humane.bytes(segments.reduce(0) { $0 + $1.bytes }))"]
+    for segment in segments {
+      let range = segment.firstSequence.map { "sequences \($0) to \(segment.lastSequence ?? $0)" } ?? "empty"
+      lines.append("  \(segment.file)  \(Humane.bytes(segment.bytes))  \(segment.blocks) blocks  \(range)")
+      for offset in segment.broken { lines.append("    offset \(offset)  not whole") }
+      for block in segment.list ?? [] {
+        lines.append(
+          "    offset \(block.offset)  \(block.kind)  \(block.length) bytes  sequence \(block.sequence)  boot \(block.boot)"
+            + "  use \(block.use)  durable through \(block.watermark)")
+        lines += block.records.map { "      " + $0 }
+      }
+    }
+    if let log {
+      lines += log.lastIndexes.map { "  " + $0 }
+      if let tail = log.tornTail { lines.append("  torn end of the last crash at \(tail)") }
+    }
+    return lines
+  }
+}

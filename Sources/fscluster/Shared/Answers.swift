@@ -1,0 +1,64 @@
+/// `GET /v1/cluster`
+struct ClusterAnswer: Codable, Equatable {
+  var name: String
+  var id: String
+  var version: String
+  /// `ok`, `degraded` or `down`.
+  var health: String
+  var failuresTolerated: Int
+  /// What limits now, in words.
+  var limits: [String]
+
+  enum CodingKeys: String, CodingKey {
+    case name, id, version, health, limits
+    case failuresTolerated = "failures_tolerated"
+  }
+}
+
+/// `GET /v1/nodes`
+struct NodeList: Codable, Equatable {
+  struct Node: Codable, Equatable {
+    var id: String
+    var address: String
+    var version: String?
+    /// `up`, `draining`, `failed`; `down` when it did not answer.
+    var state: String
+    var replicas: [Replica]
+  }
+
+  struct Replica: Codable, Equatable {
+    var shard: UInt64
+    var role: String
+    var term: UInt64
+    var commitIndex: UInt64
+    var appliedIndex: UInt64
+    /// Of the stored state at `appliedIndex`.
+    var stateHash: String?
+    var rows: UInt64?
+    /// Of log that are kept, and may be.
+    var logBytes: UInt64?
+    var logBytesMax: UInt64?
+
+    enum CodingKeys: String, CodingKey {
+      case shard, role, term, rows
+      case logBytes = "log_bytes"
+      case logBytesMax = "log_bytes_max"
+      case commitIndex = "commit_index"
+      case appliedIndex = "applied_index"
+      case stateHash = "state_hash"
+    }
+  }
+
+  var nodes: [Node]
+
+  /// Of several that call themselves so, the one of the highest term.
+  func leader(of shard: UInt64) -> (node: Node, replica: Replica)? {
+    var best: (node: Node, replica: Replica)?
+    for node in nodes {
+      for replica in node.replicas where replica.shard == shard && replica.role == "leader" {
+        if replica.term > best?.replica.term ?? 0 { best = (node, replica) }
+      }
+    }
+    return best
+  }
+}
