@@ -52,6 +52,7 @@ extension ClientResponse {
 extension Exchange {
   /// Keeps what is needed for the error at the end.
   func note(_ outcome: AttemptOutcome) {
+    isUntrusted = false
     switch outcome {
     case .answered(let response):
       if let problem = response.problem {
@@ -59,6 +60,9 @@ extension Exchange {
         if problem.retry == .unknown { mayHaveExecuted = true }
       }
     case .notSent(let reason): lastReason = reason
+    case .notTrusted(let reason):
+      lastReason = reason
+      isUntrusted = true
     case .lost(let reason):
       lastReason = reason
       mayHaveExecuted = true

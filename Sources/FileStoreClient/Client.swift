@@ -30,7 +30,7 @@ public final class Client {
   private let tls: TLSContext?
   private let scratch = TransportScratch()
   let head = HeaderBlock()
-  private let policy = RetryPolicy()
+  private let policy: RetryPolicy
   private var random: SeededRandom
   let authorization: String?
 
@@ -48,6 +48,7 @@ public final class Client {
     self.configuration = configuration
     do throws(RingRefusal) { ring = try Ring(entries: 256) } catch { throw .configuration(error.description) }
     tls = try Client.makeContext(configuration)
+    policy = RetryPolicy(endpoints: configuration.endpoints.count)
     byEndpoint = Array(repeating: nil, count: configuration.endpoints.count)
     random = SeededRandom(seed: Entropy.number())
     if case .token(let token) = configuration.identity {
@@ -223,6 +224,7 @@ public final class Client {
       switch event {
       case .opened: connection.state = .open
       case .http2(let event): handle(event, on: connection, now)
+      case .failed(.tls(let failure)): end(connection, failure.description, isTrusted: false, now)
       case .failed(let failure): end(connection, failure.description, now)
       case .ended: end(connection, connection.http.http2.failure ?? "the connection has ended", now)
       }
@@ -233,7 +235,7 @@ public final class Client {
   }
 
   /// Ends a connection; what was in flight is lost, what waited for it goes elsewhere.
-  private func end(_ connection: Connection, _ reason: String, _ now: Instant) {
+  private func end(_ connection: Connection, _ reason: String, isTrusted: Bool = true, _ now: Instant) {
     let text = "\(configuration.endpoints[connection.endpoint]): \(reason)"
     let wasOpen = connection.state == .open
     rotate(from: connection.endpoint)
@@ -242,14 +244,22 @@ public final class Client {
     connection.exchanges = [:]
     connection.close(ring)
     for (_, exchange) in lost { conclude(exchange, .lost(text), now) }
-    let stranded = waiting.filter { $0.preferred == connection.endpoint && $0.notBefore <= now }
-    if !wasOpen {
-      waiting.removeAll { $0.preferred == connection.endpoint && $0.notBefore <= now }
-      for exchange in stranded { conclude(exchange, .notSent(text), now) }
-    } else {
-      for exchange in stranded { exchange.preferred = exchange.request.endpoint }
+    redirect(from: connection.endpoint, now) { exchange in
+      if wasOpen {
+        exchange.preferred = exchange.request.endpoint
+        waiting.append(exchange)
+      } else {
+        conclude(exchange, isTrusted ? .notSent(text) : .notTrusted(text), now)
+      }
     }
     releaseIfDone(connection)
+  }
+
+  /// Takes the exchanges that wait for a connection to `endpoint` out of the queue and hands them on.
+  private func redirect(from endpoint: Int, _ now: Instant, _ body: (Exchange) -> Void) {
+    let stranded = waiting.filter { $0.preferred == endpoint && $0.notBefore <= now }
+    waiting.removeAll { $0.preferred == endpoint && $0.notBefore <= now }
+    for exchange in stranded { body(exchange) }
   }
 
   private func handle(_ event: HTTP2ClientSession.Event, on connection: Connection, _ now: Instant) {
@@ -288,7 +298,10 @@ public final class Client {
         exchange.finish(.failure(exchange.error))
       }
     case .again(let after, let address):
-      if case .notSent = outcome { exchange.attempts += 1 }
+      switch outcome {
+      case .notSent, .notTrusted: exchange.attempts += 1
+      case .answered, .lost: break
+      }
       exchange.notBefore = now + after
       exchange.preferred = exchange.request.endpoint ?? address.flatMap(index)
       waiting.append(exchange)

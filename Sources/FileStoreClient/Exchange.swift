@@ -32,9 +32,13 @@ final class Exchange {
 
   func finish(_ result: Result<ClientResponse, ClientError>) { completion(result) }
 
+  /// The last attempt failed because of certificates.
+  var isUntrusted = false
+
   /// The error for a request that ends without an answer.
   var error: ClientError {
-    mayHaveExecuted && !request.isRead ? .unknown(lastReason) : .unreachable(lastReason)
+    if mayHaveExecuted, !request.isRead { return .unknown(lastReason) }
+    return isUntrusted ? .untrusted(lastReason) : .unreachable(lastReason)
   }
 }
 

@@ -117,6 +117,8 @@ public enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
   case configuration(String)
   /// The request was not executed: no node could be reached in time.
   case unreachable(String)
+  /// The request was not executed: no node is one that the CA vouches for, or none accepts this client's certificate.
+  case untrusted(String)
   /// The request may or may not have been executed.
   case unknown(String)
 
@@ -124,6 +126,7 @@ public enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .configuration(let reason): reason
     case .unreachable(let reason): "no node answered: \(reason)"
+    case .untrusted(let reason): "no secure connection: \(reason)"
     case .unknown(let reason): "the request may or may not have been executed: \(reason)"
     }
   }

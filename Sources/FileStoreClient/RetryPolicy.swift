@@ -5,6 +5,8 @@ enum AttemptOutcome {
   case answered(ClientResponse)
   /// Nothing of it reached a node.
   case notSent(String)
+  /// The node and this client do not trust each other. Time does not mend that, another node might.
+  case notTrusted(String)
   /// It was sent, and the connection ended or time passed before the answer.
   case lost(String)
 }
@@ -22,6 +24,9 @@ enum RetryDecision: Equatable {
 /// An answer says itself what may be done (`retry`). Without an answer only that counts: a request that was not sent is
 /// always tried elsewhere, one that was sent only when the caller allowed it to be executed twice.
 struct RetryPolicy {
+  /// Of the configuration.
+  var endpoints = 1
+
   static let pauseMin = Nanoseconds.milliseconds(20)
   static let pauseMax = Nanoseconds.seconds(1)
 
@@ -34,6 +39,7 @@ struct RetryPolicy {
     switch outcome {
     case .answered(let response): decision = decide(response, of: request, attempt: attempt, random: &random)
     case .notSent: decision = .again(after: pause(attempt, &random), at: nil)
+    case .notTrusted: decision = attempt < endpoints ? .again(after: .zero, at: nil) : .deliver
     case .lost:
       guard request.mayRepeat else { return .deliver }
       decision = .again(after: pause(attempt, &random), at: nil)

@@ -58,6 +58,16 @@ import Testing
     #expect(decide(.notSent("refused")) == .again(after: .zero, at: nil))
   }
 
+  @Test func anUntrustedNodeIsNotAskedTwice() {
+    var random = SeededRandom(seed: 7)
+    let request = ClientRequest(.get, "/")
+    let decisions = (1...3).map { attempt in
+      RetryPolicy(endpoints: 3).decide(
+        .notTrusted("CA"), of: request, attempt: attempt, left: .seconds(9), random: &random)
+    }
+    #expect(decisions == [.again(after: .zero, at: nil), .again(after: .zero, at: nil), .deliver])
+  }
+
   @Test func pausesGrowToASecond() {
     var pauses: [Nanoseconds] = []
     for attempt in 1...12 {

@@ -86,8 +86,9 @@ class Cluster:
         process = self.processes[node]
         process.send_signal(number)
         if wait:
-            process.wait(timeout=40)
+            code = process.wait(timeout=40)
             del self.processes[node]
+            assert number != signal.SIGTERM or code == 0, f"n{node} ended with {code}"
 
     def kill(self, *nodes):
         for node in nodes:

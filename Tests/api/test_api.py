@@ -500,7 +500,8 @@ class A6_Settings(Case):
     def test_wrong_settings_are_refused_with_their_line(self):
         for line, word in (("memori: 1GiB", "memory"), ("memory: lots", "256MiB"), ("cores: 2", "not supported"),
                            ("encryption-key-file: k", "not supported"), ("faults: on", "not supported")):
-            path = self.variant(lambda lines: lines + [line])
+            name = line.split(":")[0] + ":"
+            path = self.variant(lambda lines: [one for one in lines if not one.startswith(name)] + [line])
             with open(path) as file:
                 number = len(file.read().splitlines())
             done = self.start("--check", "--config", path)
@@ -570,18 +571,29 @@ class B1_Failures(Case):
         try:
             late = self.ask("PUT", "/v1/tables/t/rows/late", {"r": 1}, {"fs-timeout-ms": "100"}, node=node)
             self.assertEqual((late.status, late.code, late.json["retry"]), (504, "deadline-exceeded", "unknown"))
-            answers = []
-            ask = lambda: answers.append(self.ask("PUT", "/v1/tables/t/rows/lost", {"r": 1}, {"fs-timeout-ms": "9000"}, node=node))
-            threads = [threading.Thread(target=ask) for _ in range(3)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            for answer in answers:
-                self.assertIn((answer.status, answer.code), ((503, "outcome-unknown"), (504, "deadline-exceeded"), (201, None), (200, None)))
         finally:
             cluster.resume(leader)
         cluster.wait_equal(node)
+
+    def test_a_write_whose_leader_dies_says_that_nobody_knows(self):
+        leader = cluster.leader()
+        node = cluster.follower()
+        answers = []
+
+        def ask():
+            answers.append(self.ask("PUT", "/v1/tables/t/rows/lost", {"r": 1}, {"fs-timeout-ms": "9000"}, node=node))
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        cluster.pause(leader)
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        cluster.kill(leader)
+        for thread in threads:
+            thread.join()
+        cluster.start(leader)
+        for answer in answers:
+            self.assertEqual((answer.status, answer.code, answer.json["retry"]), (503, "outcome-unknown", "unknown"))
 
     def test_a_killed_leader_loses_nothing_that_was_acknowledged(self):
         leader = cluster.leader()

@@ -131,6 +131,11 @@ import Testing
     #expect(throws: CommandError.self) { try infer([#"{"id":1.5}"#]) }
   }
 
+  @Test func aBadLineDoesNotSpoilItsColumns() throws {
+    let rows = (1...30).map { #"{"id":\#($0)}"# } + [#"{"id":"x"}"#]
+    #expect(try infer(rows) == ["id int64"])
+  }
+
   @Test func fieldsOfCSVAreTextWhenInDoubt() throws {
     var inference = ColumnInference()
     for row in ["1,1,x,007,\"5\"", "2,1.5,true,8,\"6\""] {

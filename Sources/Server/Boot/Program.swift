@@ -16,7 +16,7 @@ package func runNode(config: String?, flags: [(Setting, String)], checkOnly: Boo
       print(configuration.text, terminator: "")
       return 0
     }
-    return try run(configuration)
+    try run(configuration)
   } catch {
     // With its log on standard error the reason stands there already.
     if checkOnly || configuration.log.file != nil { complain([error.description]) }
@@ -38,16 +38,23 @@ private func readConfiguration(
   return try Configuration(raw)
 }
 
-private func run(_ configuration: Configuration) throws(StartRefusal) -> Int32 {
+private func run(_ configuration: Configuration) throws(StartRefusal) -> Never {
   let log = try makeLog(configuration.log)
   let server: Server
   do throws(StartRefusal) { server = try Boot.start(configuration, log: log) } catch {
     log.error("does not start", metadata: ["reason": "\(error)"])
     throw error
   }
+  let code = serve(server, configuration, log)
+  // The kernel may still use buffers of sockets that did not end in time: nothing is taken down before the process is.
+  withExtendedLifetime(server) { exit(code) }
+}
+
+private func serve(_ server: Server, _ configuration: Configuration, _ log: Logger) -> Int32 {
   do throws(StartRefusal) { return try server.run() } catch {
     log.error("does not start", metadata: ["reason": "\(error)"])
-    throw error
+    if configuration.log.file != nil { complain([error.description]) }
+    return 1
   }
 }
 

@@ -193,13 +193,13 @@ extension Configuration {
     if !peers.contains(where: { $0.node == node }) {
       found.append("\(place(.peers)): this node, \(node), is not among them")
     }
-    if insecure, !isLoopback {
+    for address in insecure ? [address] + peers.map(\.address) : [] where !isLoopback(address) {
       found.append("\(place(.insecure)): plain text is for loopback addresses only, not for \(address)")
     }
     return found
   }
 
-  private var isLoopback: Bool {
+  private func isLoopback(_ address: String) -> Bool {
     do throws(SocketAddress.Refusal) { return try SocketAddress(address).isLoopback } catch { return false }
   }
 

@@ -216,6 +216,7 @@ final class Link {
   // MARK: - The end
 
   private func fail(_ reason: String, _ now: Instant) {
+    if case .closing = state { return }
     if isOpen {
       log.warning("lost the connection to a peer", metadata: ["peer": "\(peer)", "reason": "\(reason)"])
       inbox.put(.linkClosed(peer))

@@ -72,7 +72,7 @@ struct Export: ParsableCommand {
     let text =
       json
       ? Console.json(summary)
-      : "\(table): \(Humane.count(summary.rows)) rows exported in \(Humane.seconds(summary.seconds))"
+      : "\(table): \(Humane.count(summary.rows, "row")) exported in \(Humane.seconds(summary.seconds))"
     if file == "-" { Console.note(text) } else { Console.out(text) }
   }
 }

@@ -67,7 +67,7 @@ struct Import: ParsableCommand {
 
   private func interrupted(_ error: CommandError, _ summary: ImportSummary, _ source: ImportSource) -> CommandError {
     var error = error
-    error.message = "after \(Humane.count(summary.acknowledged)) rows: \(error.message)"
+    error.message = "after \(Humane.count(summary.acknowledged, "row")): \(error.message)"
     if source.statePath != nil {
       let advice = "What is acknowledged is kept; continue with --resume."
       error.next = error.next.map { "\($0) \(advice)" } ?? advice
@@ -116,7 +116,7 @@ struct Import: ParsableCommand {
     guard summary.rejected > 0 else { return }
     let place = rejects.map { "They stand in \($0): correct them there and import that file." }
     throw .failed(
-      "\(Humane.count(summary.rejected)) lines were left out",
+      "\(Humane.count(summary.rejected, "line")) left out",
       next: place ?? "Correct them and import the file again; --rejects FILE collects them.")
   }
 }
@@ -135,10 +135,10 @@ extension ImportSummary {
 
   var line: String {
     let rate = seconds > 0 ? Int(Double(acknowledged) / seconds) : 0
-    var text = "\(table): \(Humane.count(acknowledged)) rows acknowledged in \(Humane.seconds(seconds))"
+    var text = "\(table): \(Humane.count(acknowledged, "row")) acknowledged in \(Humane.seconds(seconds))"
     text += " (\(Humane.count(rate)) rows/s)"
     if acknowledgedBefore > 0 { text += ", \(Humane.count(acknowledgedBefore)) before" }
-    if rejected > 0 { text += ", \(Humane.count(rejected)) lines left out" }
+    if rejected > 0 { text += ", \(Humane.count(rejected, "line")) left out" }
     return text
   }
 }

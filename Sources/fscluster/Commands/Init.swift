@@ -13,7 +13,10 @@ struct Init: ParsableCommand {
       DIR must not exist. Afterwards: fscluster start --directory DIR
       """)
 
-  @Argument(help: "Directory of the new cluster.") var directory: String = ClusterDirectory.standard
+  @Argument(help: ArgumentHelp("Directory of the new cluster (default: ./filestore).", valueName: "dir"))
+  var place: String?
+  @Option(help: ArgumentHelp("The same as an option, as the other commands have it.", valueName: "dir"))
+  var directory: String?
   @Option(help: ArgumentHelp("Name of the cluster.", valueName: "name")) var name = "filestore"
   @Option(
     name: .customLong("node"),
@@ -29,7 +32,12 @@ struct Init: ParsableCommand {
     var nodes: [String: String]
   }
 
+  func validate() throws {
+    if place != nil, directory != nil { throw ValidationError("The directory is named twice.") }
+  }
+
   func run() throws(CommandError) {
+    let directory = place ?? directory ?? ClusterDirectory.standard
     let plan = try ClusterPlan(name: name, addresses: addresses, insecure: insecure)
     let maker = ClusterMaker(plan: plan, path: URL(fileURLWithPath: directory).path)
     try maker.make()

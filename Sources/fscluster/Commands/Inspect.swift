@@ -19,7 +19,8 @@ struct Inspect: ParsableCommand {
     }
     guard report.damage.isEmpty else {
       throw .failed(
-        "\(report.damage.count) damaged places", next: "Keep a copy of the directory before anything else is done.")
+        Humane.count(report.damage.count, "damaged place"),
+        next: "Keep a copy of the directory before anything else is done.")
     }
   }
 }

@@ -16,6 +16,14 @@ struct ImportSummary: Codable, Equatable {
   var longestPauseSeconds = 0.0
 }
 
+/// What an import needs of a client; tests put a server of their own in its place.
+protocol ImportClient: AnyObject {
+  func submit(_ request: ClientRequest, _ completion: @escaping (Result<ClientResponse, ClientError>) -> Void)
+  func turn() throws(ClientError)
+}
+
+extension Client: ImportClient {}
+
 /// Sends the rows of a file, up to `writers` requests at a time, and keeps account of what is acknowledged.
 ///
 /// **How it works.** One thread: it reads records, parses them, submits requests; their completions come from the same
@@ -25,7 +33,7 @@ struct ImportSummary: Codable, Equatable {
 /// **Invariants.** A row counts as acknowledged, and appears in the file of acknowledged rows, only after the server's
 /// answer of success. Two rows of the same key are never in flight together: they take effect in the file's order.
 final class Importer {
-  private let client: Client
+  private let client: any ImportClient
   private let settings: ImportSettings
   private let parser: RowParser
   private var reader: RecordReader
@@ -51,7 +59,8 @@ final class Importer {
   }
 
   init(
-    client: Client, settings: ImportSettings, parser: RowParser, reader: RecordReader, start: PrefixTracker.Place,
+    client: any ImportClient, settings: ImportSettings, parser: RowParser, reader: RecordReader,
+    start: PrefixTracker.Place,
     outputs: ImportOutputs, summary: ImportSummary
   ) {
     self.client = client

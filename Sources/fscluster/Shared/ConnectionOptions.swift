@@ -134,7 +134,14 @@ struct Cluster {
     do throws(ClientError) {
       return try client.send(request)
     } catch {
-      throw .failed("\(error)", next: "Is the cluster running? `fscluster status` and the nodes' logs tell more.")
+      throw .failed("\(error)", next: Cluster.advice(error))
+    }
+  }
+
+  private static func advice(_ error: ClientError) -> String {
+    switch error {
+    case .untrusted: "Does --ca (or FS_CA) name the cluster's ca/nodes.pem, and is --certificate one of its clients?"
+    default: "Is the cluster running? `fscluster status` and the nodes' logs tell more."
     }
   }
 

@@ -49,6 +49,9 @@ enum Humane {
     return number < 0 ? "-" + text : text
   }
 
+  /// `1 line`, `2 345 lines`.
+  static func count(_ number: Int, _ noun: String) -> String { "\(count(number)) \(noun)\(number == 1 ? "" : "s")" }
+
   static func bytes(_ number: UInt64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"]
     var value = Double(number)
