@@ -93,12 +93,16 @@ extension Router {
     head.body.count == 0 ? nil : Problem(.invalidArgument, "\(head.method.name) takes no body.")
   }
 
+  /// JSON without a type or with curl's own for `-d` is taken too. A browser's form cannot pass for it: it would
+  /// percent-encode the braces.
   static func notJSON(_ head: RequestHead) -> Problem? {
     guard let type = head.contentType else { return nil }
     var end = 0
     while end < type.count, type[end] != UInt8(ascii: ";"), type[end] != UInt8(ascii: " ") { end += 1 }
     let name = UnsafeRawBufferPointer(rebasing: type[..<end])
-    let isJSON = end == 16 && name.containsIgnoringCase("application/json")
+    let isJSON =
+      end == 16 && name.containsIgnoringCase("application/json")
+      || end == 33 && name.containsIgnoringCase("application/x-www-form-urlencoded")
     guard !isJSON else { return nil }
     if name.starts(with: "application/grpc") { return Problem(.notSupported, "gRPC is not supported by this version.") }
     return Problem(.unsupportedType, "Send JSON with `content-type: application/json`, not `\(type.text)`.")
