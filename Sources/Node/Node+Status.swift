@@ -153,7 +153,7 @@ struct ClusterView {
   private func nodeJSON(_ node: NodeID, _ address: String) -> [UInt8] {
     var json = JSONObjectWriter()
     json.add("id", node.description)
-    json.add("address", "https://\(address)")
+    json.add("address", "\(settings.scheme)://\(address)")
     guard let status = heard.first(where: { $0.node == node }) else {
       json.add("version", nil)
       json.add("state", "down")

@@ -12,6 +12,8 @@ package struct NodeSettings: Sendable {
   /// Address of each node, for status answers.
   package var addresses: [(node: NodeID, address: String)]
   package var version: String
+  /// How clients reach the addresses: `https`, or `http` where the setting `insecure` allows plain text.
+  package var scheme = "https"
   package var raft: RaftSettings
   package var limits: NodeLimits
   /// Seed of the election timeouts. Drawn by the driver; chosen by the simulator.

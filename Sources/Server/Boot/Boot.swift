@@ -143,6 +143,7 @@ package enum Boot {
       clusterName: configuration.cluster, clusterID: identity.clusterID,
       node: configuration.node, addresses: configuration.peers.map { ($0.node, $0.address) }, version: version,
       seed: Entropy.number())
+    settings.scheme = configuration.scheme
     settings.raft.leases = configuration.leases
     let frames = Int(configuration.memory) / Store.pageBytes
     let limits = StoreLimits(framesMax: frames, pagesMax: 64 << 20)
@@ -165,7 +166,7 @@ package enum Boot {
       hello: hello, clusterID: identity.clusterID, peers: peers.map(\.node), node: node, inbox: inbox)
     let answers = Answers(
       prefix: "\(configuration.node)-\(hello.boot)",
-      addresses: configuration.peers.map { ("\($0.node)", $0.address) })
+      addresses: configuration.peers.map { ("\($0.node)", "\(configuration.scheme)://\($0.address)") })
     let verifier: TokenVerifier
     do throws(TLSRefusal) {
       verifier = try TokenVerifier(

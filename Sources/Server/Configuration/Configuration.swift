@@ -24,6 +24,8 @@ package struct Configuration: Sendable {
   package var encryptionKeyFile: String?
   package var faults = false
   package var insecure = false
+  /// How clients reach the addresses.
+  package var scheme: String { insecure ? "http" : "https" }
   package var log = LogSettings()
   /// Where each value came from, in the order of `Setting`.
   package private(set) var sources: [Setting: SettingSource] = [:]

@@ -6,6 +6,7 @@ import Transport
 final class Answers {
   private let head = HeaderBlock()
   private let trailers = HeaderBlock()
+  /// With their scheme.
   private let addresses: [(node: String, address: String)]
   private let requestIDPrefix: String
   private var requestSequence: UInt64 = 0
@@ -80,7 +81,7 @@ final class Answers {
 
   private func address(of leader: String?) -> String? {
     guard let leader else { return nil }
-    return addresses.first { $0.node == leader }.map { "https://\($0.address)" }
+    return addresses.first { $0.node == leader }?.address
   }
 
   /// `"123"`, with its quotes.
