@@ -30,10 +30,12 @@ extension Node {
   /// Between commands, perhaps in the middle of an entry: the position says so.
   private func beginCheckpoint() {
     if let page = checkpoint.awaitsPage, pages.isLoading(page) { return }
+    precondition(replica.raft.appliedIndex == replica.appliedIndex, "Raft knows what is applied")
+    let configuration = replica.raft.appliedConfiguration
     let record = ReplicaRecord(
       appliedIndex: replica.appliedIndex, appliedOrdinal: replica.cursor?.ordinal ?? replica.resumeOrdinal,
       appliedTerm: replica.appliedTerm, totals: replica.machine.totals,
-      configurationIndex: replica.raft.configurationIndex, configuration: replica.raft.configuration,
+      configurationIndex: configuration.index, configuration: configuration.configuration,
       hardState: replica.raft.hardState)
     do throws(PrepareFailure) {
       try store.prepareShard(replica.shard)

@@ -181,6 +181,12 @@ extension RaftGroup {
   package var configuration: Configuration { configurations[configurations.count - 1].configuration }
   package var configurationIndex: LogIndex { configurations[configurations.count - 1].index }
 
+  /// The configuration as of `appliedIndex`, and where it stands: what a checkpoint of that index has to name. One that
+  /// was appended later may yet be cut off.
+  package var appliedConfiguration: (index: LogIndex, configuration: Configuration) {
+    (configurations[0].index, configurations[0].configuration)
+  }
+
   package var isTransferring: Bool { leadership?.transfer != nil }
 
   /// The term of an entry, if it is known without reading the journal.
