@@ -1,0 +1,85 @@
+import ArgumentParser
+import Ring
+
+/// `fsbench disk`: 4 KiB reads and durable writes through the ring, beside fio. What our edge adds to the device.
+struct DiskCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "disk", abstract: "4 KiB reads (O_DIRECT) and writes (O_DIRECT, O_DSYNC), beside fio.",
+    discussion: "disk/…/4k is the rate with 32 in flight, disk/…/4k/latency the mean time with one in flight.")
+
+  @OptionGroup var report: ReportOptions
+  @Option(help: ArgumentHelp("Where the file is made and removed.", valueName: "dir")) var directory = "."
+  @Option(help: ArgumentHelp("Length of one measurement.", valueName: "seconds")) var seconds = 2.0
+
+  static let fileBytes: UInt64 = 256 << 20
+  static let rateDepth = 32
+
+  func validate() throws {
+    guard seconds >= 0.1, seconds <= 60 else { throw ValidationError("--seconds is between 0.1 and 60.") }
+  }
+
+  func run() throws {
+    try reportingErrors { () throws(BenchError) in
+      let machine = Machine()
+      let scratch = try Scratch(under: directory)
+      let file = "\(scratch.path)/file"
+      try Self.makeFile(file)
+      let comparison = DiskComparison(file: file, fio: try Fio(), machine: machine, seconds: seconds)
+      var figures: [Figure] = []
+      for direction in [DiskProbe.Direction.read, .write] {
+        figures += try comparison.figures(direction, rounds: report.rounds)
+      }
+      try Report(options: report, prefix: "disk/", machine: machine).print(figures, remarks: [])
+    }
+  }
+
+  /// Written once, so that what is measured changes no metadata.
+  private static func makeFile(_ path: String) throws(BenchError) {
+    try BenchError.system { () throws(SystemError) in
+      let file = try File(path, [.write, .create, .exclusive])
+      try file.preallocate(fileBytes)
+      try file.zeroFill(from: 0, count: fileBytes)
+      try file.synchronize()
+    }
+  }
+}
+
+/// Ours and fio's in turn.
+struct DiskComparison {
+  let file: String
+  let fio: Fio
+  let machine: Machine
+  let seconds: Double
+
+  func figures(_ direction: DiskProbe.Direction, rounds: Int) throws(BenchError) -> [Figure] {
+    let name = "disk/\(direction.rawValue)/4k"
+    let rate = try medians(direction, depth: DiskCommand.rateDepth, rounds: rounds) { $0.perSecond } of: {
+      $0.perSecond
+    }
+    let latency = try medians(direction, depth: 1, rounds: rounds) { $0.latencies.mean } of: { $0.meanLatency }
+    return [
+      Figure(name: name, value: rate.ours, unit: .perSecond, reference: .init(name: "fio", value: rate.fio)),
+      Figure(
+        name: "\(name)/latency", value: latency.ours, unit: .seconds,
+        reference: .init(name: "fio", value: latency.fio)),
+    ]
+  }
+
+  private func medians(
+    _ direction: DiskProbe.Direction, depth: Int, rounds: Int, _ ours: (DiskProbe.Result) -> Double,
+    of theirs: (Fio.Result) -> Double
+  ) throws(BenchError) -> (ours: Double, fio: Double) {
+    let probe = try DiskProbe(path: file, direction: direction, depth: depth)
+    var (mine, others) = ([Double](), [Double]())
+    for _ in 0..<rounds {
+      let result = try machine.measure { () throws(BenchError) in try probe.run(seconds: seconds) }
+      let pattern: Fio.Pattern = direction == .read ? .randomRead : .randomWrite
+      let reference = try machine.measure { () throws(BenchError) in
+        try fio.run(pattern, file: file, depth: depth, seconds: seconds)
+      }
+      mine.append(ours(result))
+      others.append(theirs(reference))
+    }
+    return (mine.median, others.median)
+  }
+}

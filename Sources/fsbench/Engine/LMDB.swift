@@ -1,0 +1,154 @@
+import Glibc
+
+/// LMDB's C interface, as far as it is used here, found at run time: nobody has to install it to build this program.
+struct LMDBLibrary {
+  typealias Handle = OpaquePointer
+  typealias Slot = UnsafeMutablePointer<OpaquePointer?>
+  typealias Value = UnsafeMutableRawPointer  // MDB_val *
+
+  let createEnvironment: @convention(c) (Slot) -> Int32
+  let setMapSize: @convention(c) (Handle, Int) -> Int32
+  let openEnvironment: @convention(c) (Handle, UnsafePointer<CChar>, UInt32, mode_t) -> Int32
+  let closeEnvironment: @convention(c) (Handle) -> Void
+  let begin: @convention(c) (Handle, OpaquePointer?, UInt32, Slot) -> Int32
+  let commit: @convention(c) (Handle) -> Int32
+  let abort: @convention(c) (Handle) -> Void
+  let openDatabase: @convention(c) (Handle, UnsafePointer<CChar>?, UInt32, UnsafeMutablePointer<UInt32>) -> Int32
+  let put: @convention(c) (Handle, UInt32, Value, Value, UInt32) -> Int32
+  let get: @convention(c) (Handle, UInt32, Value, Value) -> Int32
+  let openCursor: @convention(c) (Handle, UInt32, Slot) -> Int32
+  let closeCursor: @convention(c) (Handle) -> Void
+  let cursorGet: @convention(c) (Handle, Value, Value, UInt32) -> Int32
+  private let text: @convention(c) (Int32) -> UnsafePointer<CChar>?
+
+  init() throws(BenchError) {
+    guard let library = dlopen("liblmdb.so.0", RTLD_NOW) else { throw .missing("liblmdb.so.0", package: "liblmdb0") }
+    func symbol<T>(_ name: String, _ type: T.Type) throws(BenchError) -> T {
+      guard let found = dlsym(library, name) else { throw .failed("liblmdb.so.0 has no \(name)") }
+      return unsafeBitCast(found, to: type)
+    }
+    createEnvironment = try symbol("mdb_env_create", (@convention(c) (Slot) -> Int32).self)
+    setMapSize = try symbol("mdb_env_set_mapsize", (@convention(c) (Handle, Int) -> Int32).self)
+    openEnvironment = try symbol(
+      "mdb_env_open", (@convention(c) (Handle, UnsafePointer<CChar>, UInt32, mode_t) -> Int32).self)
+    closeEnvironment = try symbol("mdb_env_close", (@convention(c) (Handle) -> Void).self)
+    begin = try symbol("mdb_txn_begin", (@convention(c) (Handle, OpaquePointer?, UInt32, Slot) -> Int32).self)
+    commit = try symbol("mdb_txn_commit", (@convention(c) (Handle) -> Int32).self)
+    abort = try symbol("mdb_txn_abort", (@convention(c) (Handle) -> Void).self)
+    openDatabase = try symbol(
+      "mdb_dbi_open",
+      (@convention(c) (Handle, UnsafePointer<CChar>?, UInt32, UnsafeMutablePointer<UInt32>) -> Int32).self)
+    put = try symbol("mdb_put", (@convention(c) (Handle, UInt32, Value, Value, UInt32) -> Int32).self)
+    get = try symbol("mdb_get", (@convention(c) (Handle, UInt32, Value, Value) -> Int32).self)
+    openCursor = try symbol("mdb_cursor_open", (@convention(c) (Handle, UInt32, Slot) -> Int32).self)
+    closeCursor = try symbol("mdb_cursor_close", (@convention(c) (Handle) -> Void).self)
+    cursorGet = try symbol("mdb_cursor_get", (@convention(c) (Handle, Value, Value, UInt32) -> Int32).self)
+    text = try symbol("mdb_strerror", (@convention(c) (Int32) -> UnsafePointer<CChar>?).self)
+  }
+
+  func check(_ code: Int32, _ call: String) throws(BenchError) {
+    guard code != 0 else { return }
+    throw .failed("LMDB: \(call): \(text(code).map { String(cString: $0) } ?? "\(code)")")
+  }
+
+  static let noSync: UInt32 = 0x10000
+  static let readOnly: UInt32 = 0x20000
+  static let noMetaSync: UInt32 = 0x40000
+  static let writeMap: UInt32 = 0x80000
+  static let noReadAhead: UInt32 = 0x80_0000
+  static let notFound: Int32 = -30798
+  static let first: UInt32 = 0
+  static let next: UInt32 = 8
+}
+
+/// MDB_val.
+private struct LMDBValue {
+  var count = 0
+  var bytes: UnsafeMutableRawPointer?
+
+  init() {}
+
+  init(_ bytes: UnsafeRawBufferPointer) {
+    count = bytes.count
+    self.bytes = UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+  }
+}
+
+/// LMDB as fast as it goes: no sync, writes into the map, 1000 rows a transaction, reads in one transaction.
+final class LMDBEngine: RowEngine {
+  private static let rowsPerTransaction = 1000
+
+  private let library: LMDBLibrary
+  private let environment: OpaquePointer
+  private let scratch: Scratch
+  private var database: UInt32 = 0
+
+  init(library: LMDBLibrary, under directory: String, rows: Int) throws(BenchError) {
+    self.library = library
+    scratch = try Scratch(under: directory)
+    var made: OpaquePointer?
+    try library.check(library.createEnvironment(&made), "mdb_env_create")
+    guard let made else { throw .failed("LMDB makes no environment") }
+    environment = made
+    try library.check(library.setMapSize(made, max(64 << 20, rows * 512)), "mdb_env_set_mapsize")
+    let flags = LMDBLibrary.noSync | LMDBLibrary.noMetaSync | LMDBLibrary.writeMap | LMDBLibrary.noReadAhead
+    try library.check(library.openEnvironment(made, scratch.path, flags, 0o600), "mdb_env_open")
+    let transaction = try begin(0)
+    try library.check(library.openDatabase(transaction, nil, 0, &database), "mdb_dbi_open")
+    try library.check(library.commit(transaction), "mdb_txn_commit")
+  }
+
+  deinit { library.closeEnvironment(environment) }
+
+  private func begin(_ flags: UInt32) throws(BenchError) -> OpaquePointer {
+    var transaction: OpaquePointer?
+    try library.check(library.begin(environment, nil, flags, &transaction), "mdb_txn_begin")
+    guard let transaction else { throw .failed("LMDB begins no transaction") }
+    return transaction
+  }
+
+  func insert(_ rows: Rows) throws(BenchError) {
+    var index = 0
+    while index < rows.count {
+      let end = min(rows.count, index + Self.rowsPerTransaction)
+      let transaction = try begin(0)
+      while index < end {
+        var (key, value) = (LMDBValue(rows.key(index)), LMDBValue(UnsafeRawBufferPointer(rows.value)))
+        try library.check(library.put(transaction, database, &key, &value, 0), "mdb_put")
+        index += 1
+      }
+      try library.check(library.commit(transaction), "mdb_txn_commit")
+    }
+  }
+
+  func read(_ rows: Rows) throws(BenchError) -> UInt64 {
+    let transaction = try begin(LMDBLibrary.readOnly)
+    defer { library.abort(transaction) }
+    var sum: UInt64 = 0
+    for index in 0..<rows.count {
+      var (key, value) = (LMDBValue(rows.readKey(index)), LMDBValue())
+      try library.check(library.get(transaction, database, &key, &value), "mdb_get")
+      if let bytes = value.bytes { sum &+= touch(bytes, value.count) }
+    }
+    return sum
+  }
+
+  func scan() throws(BenchError) -> (rows: Int, sum: UInt64) {
+    let transaction = try begin(LMDBLibrary.readOnly)
+    defer { library.abort(transaction) }
+    var cursor: OpaquePointer?
+    try library.check(library.openCursor(transaction, database, &cursor), "mdb_cursor_open")
+    guard let cursor else { throw .failed("LMDB opens no cursor") }
+    defer { library.closeCursor(cursor) }
+    var (rows, sum) = (0, UInt64(0))
+    var (key, value) = (LMDBValue(), LMDBValue())
+    var code = library.cursorGet(cursor, &key, &value, LMDBLibrary.first)
+    while code == 0 {
+      if let bytes = value.bytes { sum &+= touch(bytes, value.count) }
+      rows += 1
+      code = library.cursorGet(cursor, &key, &value, LMDBLibrary.next)
+    }
+    if code != LMDBLibrary.notFound { try library.check(code, "mdb_cursor_get") }
+    return (rows, sum)
+  }
+}

@@ -1,0 +1,96 @@
+import Glibc
+import Primitives
+import Store
+
+/// The Store with all its pages in memory, driven as a lane drives it: each insert is a batch of its own.
+final class StoreEngine: RowEngine {
+  private static let shard = ShardID(1)
+  private let store: Store
+
+  init(rows: Int) throws(BenchError) {
+    // A leaf holds about 90 such rows after random splits; twice that, and what the store keeps in reserve.
+    let frames = rows / 45 + 8192
+    var limits = StoreLimits(framesMax: frames, pagesMax: UInt32(frames + frames / 8))
+    limits.memory = .hugePages
+    let identity = StoreIdentity(
+      cluster: Array(repeating: 1, count: 16), node: NodeID(1), lane: LaneID(0), incarnation: Incarnation(1),
+      directory: 1)
+    let (first, second) = Store.format(identity: identity)
+    do {
+      store = try first.withUnsafeBytes { one in
+        try second.withUnsafeBytes { two in
+          try Store(
+            superblocks: one, two, fileBytes: UInt64(first.count + second.count), identity: identity, limits: limits)
+        }
+      }
+    } catch { throw .failed("the store cannot be opened: \(error)") }
+    try prepared { () throws(PrepareFailure) in try store.prepareShard(Self.shard) }
+    store.createShard(Self.shard)
+    store.endWrite()
+  }
+
+  private func prepared(_ body: () throws(PrepareFailure) -> Void) throws(BenchError) {
+    do throws(PrepareFailure) { try body() } catch { throw .failed("the store has no room: \(error)") }
+  }
+
+  /// Everything is in memory, so nothing misses.
+  private func resident<R>(_ body: () throws(PageMissing) -> R) throws(BenchError) -> R {
+    do throws(PageMissing) { return try body() } catch { throw .failed("a page is not in memory: \(error)") }
+  }
+
+  func insert(_ rows: Rows) throws(BenchError) {
+    let value = UnsafeRawBufferPointer(rows.value)
+    try prepared { () throws(PrepareFailure) in
+      for index in 0..<rows.count {
+        let key = rows.key(index)
+        try store.prepareWrite(Self.shard, key, valueCount: value.count)
+        store.put(Self.shard, key, value)
+        store.endWrite()
+      }
+    }
+  }
+
+  func read(_ rows: Rows) throws(BenchError) -> UInt64 {
+    var (sum, missing) = (UInt64(0), 0)
+    try resident { () throws(PageMissing) in
+      for index in 0..<rows.count {
+        if let value = try store.get(Self.shard, rows.readKey(index)), let base = value.baseAddress {
+          sum &+= touch(base, value.count)
+        } else {
+          missing += 1
+        }
+      }
+    }
+    guard missing == 0 else { throw .failed("the store lost \(missing) rows") }
+    return sum
+  }
+
+  func scan() throws(BenchError) -> (rows: Int, sum: UInt64) {
+    try resident { () throws(PageMissing) in
+      var (rows, sum) = (0, UInt64(0))
+      let cursor = try store.cursor(Self.shard)
+      var isOnRow = try cursor.first()
+      while isOnRow {
+        let value = try cursor.row().value
+        if let base = value.baseAddress { sum &+= touch(base, value.count) }
+        rows += 1
+        isOnRow = try cursor.next()
+      }
+      return (rows, sum)
+    }
+  }
+}
+
+extension FrameMemory {
+  /// Frames that the kernel is asked to back by huge pages.
+  static let hugePages = FrameMemory(
+    allocate: { count, alignment in
+      var memory: UnsafeMutableRawPointer?
+      guard posix_memalign(&memory, max(alignment, 2 << 20), count) == 0, let memory else {
+        preconditionFailure("there is memory for frames")
+      }
+      madvise(memory, count, 14)  // MADV_HUGEPAGE; a refusal only costs speed
+      return memory
+    },
+    deallocate: { memory, _ in free(memory) })
+}

@@ -1,0 +1,25 @@
+import ArgumentParser
+
+/// # fsbench: each layer measured beside a reference, on the same machine, in the same run
+///
+/// **What it is for.** A figure by itself says more about the machine than about the program. Each command here measures
+/// one layer and, in turn with it, a reference that does the same work: fio for the disk and the log, LMDB for the engine.
+/// What counts is the ratio.
+///
+/// **How it works.** A command repeats *rounds*: ours, then the reference, then ours again, so that a slow minute of the
+/// machine hits both. A figure is the median of its rounds. These machines are virtual: a round in which the host took
+/// more than 5 % of the processors' time (steal in /proc/stat) is repeated, and the repeats are counted in the report.
+/// The load average is printed beside the figures: on a busy machine they mean little.
+///
+/// **Figures.** `--json` prints one object a line with name, value, unit and, beside a reference, its value and the ratio
+/// ours / reference: above 1 is good for rates, below 1 for times. `--check` compares the ratios with Docs/Bars.json and
+/// exits 1 when one is missed. A reference that is not installed is named with its Debian package, exit 2.
+///
+/// **What it does not do.** It does not drive whole clusters beside other systems (`Cluster/compare-etcd` does), and it
+/// loads one thread: figures of several cores are sums that someone else has to prove.
+@main
+struct Fsbench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "fsbench", abstract: "Measures each layer of FileStore beside a reference on this machine.",
+    subcommands: [DiskCommand.self, LogCommand.self, EngineCommand.self])
+}

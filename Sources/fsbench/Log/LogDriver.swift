@@ -1,0 +1,152 @@
+import Journal
+import Primitives
+import Raft
+import Ring
+
+/// The real journal on real files: its orders performed through the ring, with one group that appends.
+///
+/// A small version of what the server does, without its requests. Segments are prepared at once, which holds the loop up;
+/// so measure after `warmUp`, when every segment has been used and is used again.
+final class LogDriver {
+  private static let shard = ShardID(1)
+  private static let term = Term(1)
+  /// A checkpoint is pretended after so many entries, and frees segments.
+  private static let checkpointEvery: UInt64 = 4096
+
+  private let directory: String
+  private let ring: Ring
+  private var journal: Journal
+  private var effects = JournalEffects()
+  private var files: [UInt32: OpenFile] = [:]
+  private var isOpen = false
+  private var released: UInt64 = 0
+  private(set) var now: Instant
+  /// The last order that was handed over, and the last that is durable. An order holds the entry of the same number.
+  private(set) var appended: PersistID = 0
+  private(set) var persisted: PersistID = 0
+  /// Segments made since the start. Constant while nothing but appends is measured.
+  private(set) var fresh = 0
+
+  private static var settings: JournalSettings {
+    var settings = JournalSettings()
+    settings.segmentBytes = 32 << 20
+    settings.logBytesMax = 192 << 20
+    settings.reserveBytes = 32 << 20
+    return settings
+  }
+
+  init(directory: String) throws(BenchError) {
+    self.directory = directory
+    ring = try BenchError.ring(entries: 64)
+    now = ring.now()
+    let identity = JournalIdentity(directory: 1, lane: LaneID(0), boot: 1)
+    do throws(JournalRefusal) {
+      let recovered = try recoverJournal(NoFiles(), identity: identity, checkpoints: [])
+      journal = Journal(recovered: recovered, identity: identity, settings: LogDriver.settings)
+    } catch { throw .failed("the journal does not begin: \(error)") }
+    while !isOpen { try turn() }
+  }
+
+  var statistics: JournalStatistics { journal.statistics }
+
+  /// Hands one entry over; it leaves at the end of the turn.
+  func append(_ payload: [UInt8]) {
+    appended += 1
+    let entry = Entry(index: LogIndex(appended), term: LogDriver.term, kind: .command, payload: payload)
+    let hardState = appended == 1 ? HardState(term: LogDriver.term) : nil
+    journal.append(shard: LogDriver.shard, order: PersistOrder(id: appended, hardState: hardState, entries: [entry]))
+  }
+
+  /// Writes what waits, then waits for at least one write.
+  func turn() throws(BenchError) {
+    journal.flush(at: now, into: &effects)
+    try perform()
+    let completions = ring.wait(until: nil)
+    now = ring.now()
+    for completion in completions { try take(completion) }
+    release()
+    try perform()
+  }
+
+  /// Writes through all segments until they are used again, so that no fresh one is made later.
+  func warmUp() throws(BenchError) {
+    let payload = [UInt8](repeating: 7, count: 64 << 10)
+    let target = LogDriver.settings.logBytesMax * 2
+    while journal.statistics.bytesWritten < target {
+      while appended - persisted < 16 { append(payload) }
+      try turn()
+    }
+    while persisted < appended { try turn() }
+  }
+
+  // MARK: - Effects
+
+  private func perform() throws(BenchError) {
+    while !effects.list.isEmpty {
+      let orders = effects.list
+      effects.removeAll()
+      for order in orders { try perform(order) }
+      journal.flush(at: now, into: &effects)
+    }
+  }
+
+  private func perform(_ effect: JournalEffect) throws(BenchError) {
+    switch effect {
+    case .write(let write): try submit(write)
+    case .prepare(let order): try prepare(order)
+    case .persisted(_, let id): persisted = id
+    case .opened: isOpen = true
+    case .failed(let fault): throw .failed("the log failed: \(fault)")
+    case .remove, .read, .loaded, .loadFailed, .closed: preconditionFailure("nothing is read, removed or closed here")
+    }
+  }
+
+  /// The token is the write's file and its id: what a short write needs to be told by is not needed here.
+  private func submit(_ write: JournalWrite) throws(BenchError) {
+    guard let file = files[write.file] else { preconditionFailure("a segment is prepared before it is written") }
+    ring.write(file.descriptor, journal.bytes(of: write), at: write.offset, token: write.id)
+    lengths[write.id] = Int32(write.count)
+  }
+
+  private var lengths: [WriteID: Int32] = [:]
+
+  private func take(_ completion: Completion) throws(BenchError) {
+    guard completion.result == lengths.removeValue(forKey: completion.token) else {
+      throw .failed("\(directory): \(systemText(completion.code)) (write)")
+    }
+    journal.step(.written(completion.token), at: now, into: &effects)
+  }
+
+  /// A fresh segment is reserved and filled with zeros, as the server makes them.
+  private func prepare(_ order: SegmentPreparation) throws(BenchError) {
+    if order.isFresh {
+      fresh += 1
+      let path = "\(directory)/\(order.file).log"
+      try BenchError.system { () throws(SystemError) in
+        let made = try File(path, [.write, .create, .truncate])
+        try made.preallocate(order.bytes)
+        try made.zeroFill(from: 0, count: order.bytes)
+        try made.synchronize()
+      }
+      files[order.file] = try OpenFile(path, [.write, .direct, .durable])
+    }
+    journal.step(.segmentReady(file: order.file), at: now, into: &effects)
+  }
+
+  /// All that is durable counts as checkpointed and held by every voter.
+  private func release() {
+    guard persisted >= released + LogDriver.checkpointEvery || journal.freeBytes < 64 << 20 else { return }
+    released = persisted
+    let index = LogIndex(persisted)
+    journal.step(.checkpointed(LogDriver.shard, index, nil), at: now, into: &effects)
+    journal.step(.held(LogDriver.shard, index), at: now, into: &effects)
+  }
+}
+
+/// A journal that begins.
+private final class NoFiles: JournalSource {
+  var files: [JournalFile] { [] }
+  func read(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+    preconditionFailure("there is no file to read")
+  }
+}

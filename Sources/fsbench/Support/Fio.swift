@@ -1,0 +1,81 @@
+import Foundation
+
+/// The reference for the disk: fio, run on a file that is already written, with the same pattern as ours.
+struct Fio {
+  enum Pattern: String { case randomRead = "randread", randomWrite = "randwrite", sequentialWrite = "write" }
+
+  struct Result {
+    var perSecond: Double
+    /// Seconds from submission to completion.
+    var meanLatency: Double
+    var p50: Double
+    var p99: Double
+  }
+
+  private let program: String
+
+  init() throws(BenchError) {
+    let found = ["/usr/bin/fio", "/usr/local/bin/fio"].first(where: FileManager.default.isExecutableFile)
+    guard let found else { throw .missing("fio", package: "fio") }
+    program = found
+  }
+
+  /// 4 KiB operations past the page cache, through io_uring; writes are durable each (O_DSYNC).
+  func run(_ pattern: Pattern, file: String, depth: Int, seconds: Double) throws(BenchError) -> Result {
+    var arguments = [
+      "--name=fsbench", "--filename=\(file)", "--rw=\(pattern.rawValue)", "--bs=4k", "--direct=1",
+      "--ioengine=io_uring", "--iodepth=\(depth)", "--time_based", "--runtime=\(Int(seconds * 1000))ms",
+      "--norandommap", "--randrepeat=0", "--fallocate=none", "--overwrite=1", "--lat_percentiles=1",
+      "--output-format=json",
+    ]
+    if pattern != .randomRead { arguments.append("--sync=dsync") }
+    return try decode(output(arguments), pattern)
+  }
+
+  private func output(_ arguments: [String]) throws(BenchError) -> Data {
+    let process = Process()
+    let pipe = Pipe()
+    process.executableURL = URL(fileURLWithPath: program)
+    process.arguments = arguments
+    process.standardOutput = pipe
+    do { try process.run() } catch { throw .failed("fio cannot be started: \(error.localizedDescription)") }
+    let data = pipe.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else { throw .failed("fio ended with \(process.terminationStatus)") }
+    return data
+  }
+
+  private struct Output: Decodable {
+    struct Job: Decodable {
+      var error: Int
+      var read: Side
+      var write: Side
+    }
+    struct Side: Decodable {
+      var iops: Double
+      var latency: Latency
+      enum CodingKeys: String, CodingKey {
+        case iops
+        case latency = "lat_ns"
+      }
+    }
+    struct Latency: Decodable {
+      var mean: Double
+      var percentile: [String: Double]?
+    }
+    var jobs: [Job]
+  }
+
+  private func decode(_ data: Data, _ pattern: Pattern) throws(BenchError) -> Result {
+    let output: Output
+    do { output = try JSONDecoder().decode(Output.self, from: data) } catch {
+      throw .failed("fio's output is not understood: \(error)")
+    }
+    guard let job = output.jobs.first, job.error == 0 else { throw .failed("fio reports an error") }
+    let side = pattern == .randomRead ? job.read : job.write
+    func percentile(_ name: String) -> Double { (side.latency.percentile?[name] ?? 0) / 1e9 }
+    return Result(
+      perSecond: side.iops, meanLatency: side.latency.mean / 1e9, p50: percentile("50.000000"),
+      p99: percentile("99.000000"))
+  }
+}
