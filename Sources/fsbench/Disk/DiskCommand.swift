@@ -53,33 +53,44 @@ struct DiskComparison {
 
   func figures(_ direction: DiskProbe.Direction, rounds: Int) throws(BenchError) -> [Figure] {
     let name = "disk/\(direction.rawValue)/4k"
-    let rate = try medians(direction, depth: DiskCommand.rateDepth, rounds: rounds) { $0.perSecond } of: {
-      $0.perSecond
-    }
-    let latency = try medians(direction, depth: 1, rounds: rounds) { $0.latencies.mean } of: { $0.meanLatency }
+    let many = try measure(direction, depth: DiskCommand.rateDepth, rounds: rounds)
+    let single = try measure(direction, depth: 1, rounds: rounds)
     return [
-      Figure(name: name, value: rate.ours, unit: .perSecond, reference: .init(name: "fio", value: rate.fio)),
-      Figure(
-        name: "\(name)/latency", value: latency.ours, unit: .seconds,
-        reference: .init(name: "fio", value: latency.fio)),
+      figure(name, .perSecond, many) { $0.perSecond },
+      figure("\(name)/latency", .seconds, single) { $0.meanLatency },
     ]
   }
 
-  private func medians(
-    _ direction: DiskProbe.Direction, depth: Int, rounds: Int, _ ours: (DiskProbe.Result) -> Double,
-    of theirs: (Fio.Result) -> Double
-  ) throws(BenchError) -> (ours: Double, fio: Double) {
+  private struct Side {
+    var perSecond: Double
+    var meanLatency: Double
+  }
+
+  private func figure(
+    _ name: String, _ unit: Figure.Unit, _ rounds: [(ours: Side, fio: Side)], _ value: (Side) -> Double
+  ) -> Figure {
+    Figure(
+      name: name, value: rounds.map { value($0.ours) }.median, unit: unit,
+      reference: .init(name: "fio", value: rounds.map { value($0.fio) }.median))
+  }
+
+  private func measure(
+    _ direction: DiskProbe.Direction, depth: Int, rounds: Int
+  ) throws(BenchError) -> [(ours: Side, fio: Side)] {
     let probe = try DiskProbe(path: file, direction: direction, depth: depth)
-    var (mine, others) = ([Double](), [Double]())
+    let pattern: Fio.Pattern = direction == .read ? .randomRead : .randomWrite
+    var results: [(ours: Side, fio: Side)] = []
     for _ in 0..<rounds {
-      let result = try machine.measure { () throws(BenchError) in try probe.run(seconds: seconds) }
-      let pattern: Fio.Pattern = direction == .read ? .randomRead : .randomWrite
+      let ours = try machine.measure { () throws(BenchError) in try probe.run(seconds: seconds) }
       let reference = try machine.measure { () throws(BenchError) in
         try fio.run(pattern, file: file, depth: depth, seconds: seconds)
       }
-      mine.append(ours(result))
-      others.append(theirs(reference))
+      results.append(
+        (
+          Side(perSecond: ours.perSecond, meanLatency: ours.latencies.mean),
+          Side(perSecond: reference.perSecond, meanLatency: reference.meanLatency)
+        ))
     }
-    return (mine.median, others.median)
+    return results
   }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import Glibc
 import Primitives
 import Ring
 
@@ -26,9 +26,7 @@ struct EngineCommand: ParsableCommand {
       let place = directory ?? (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : ".")
       var comparison = EngineComparison(rows: Rows(count: rows, seed: 16), machine: machine)
       for _ in 0..<report.rounds {
-        try comparison.round { () throws(BenchError) in try StoreEngine(rows: rows) } lmdb: { () throws(BenchError) in
-          try LMDBEngine(library: library, under: place, rows: rows)
-        }
+        try comparison.round(library: library, place: place)
       }
       try Report(options: report, prefix: "engine/", machine: machine).print(
         comparison.figures, remarks: ["\(rows) rows; LMDB in \(place)"])
@@ -51,12 +49,13 @@ struct EngineComparison {
   }
 
   /// Each engine is made anew; a repeat after stolen time too.
-  mutating func round(
-    store: () throws(BenchError) -> StoreEngine, lmdb: () throws(BenchError) -> LMDBEngine
-  ) throws(BenchError) {
-    let mine = try machine.measure { () throws(BenchError) in try measure(try store()) }
+  mutating func round(library: LMDBLibrary, place: String) throws(BenchError) {
+    let count = rows.count
+    let mine = try machine.measure { () throws(BenchError) in try measure(try StoreEngine(rows: count)) }
+    let others = try machine.measure { () throws(BenchError) in
+      try measure(try LMDBEngine(library: library, under: place, rows: count))
+    }
     for (task, rate) in mine { ours[task, default: []].append(rate) }
-    let others = try machine.measure { () throws(BenchError) in try measure(try lmdb()) }
     for (task, rate) in others { theirs[task, default: []].append(rate) }
   }
 

@@ -81,6 +81,7 @@ final class LogComparison {
 
   /// A closed loop: as soon as an append is durable the next one is handed over.
   private func appends(waiting: UInt64) throws(BenchError) -> Appends {
+    driver.readClock()
     let (before, fresh, start, first) = (driver.statistics, driver.fresh, driver.now, driver.persisted)
     let end = start + Nanoseconds(UInt64(seconds * 1e9))
     var latencies = Latencies()

@@ -18,6 +18,8 @@ final class LogDriver {
   private var journal: Journal
   private var effects = JournalEffects()
   private var files: [UInt32: OpenFile] = [:]
+  /// Bytes of each write in flight.
+  private var lengths: [WriteID: Int32] = [:]
   private var isOpen = false
   private var released: UInt64 = 0
   private(set) var now: Instant
@@ -46,6 +48,9 @@ final class LogDriver {
     } catch { throw .failed("the journal does not begin: \(error)") }
     while !isOpen { try turn() }
   }
+
+  /// The time of the loop is that of its last turn: before a measurement that was some time ago.
+  func readClock() { now = ring.now() }
 
   var statistics: JournalStatistics { journal.statistics }
 
@@ -101,14 +106,11 @@ final class LogDriver {
     }
   }
 
-  /// The token is the write's file and its id: what a short write needs to be told by is not needed here.
   private func submit(_ write: JournalWrite) throws(BenchError) {
     guard let file = files[write.file] else { preconditionFailure("a segment is prepared before it is written") }
     ring.write(file.descriptor, journal.bytes(of: write), at: write.offset, token: write.id)
     lengths[write.id] = Int32(write.count)
   }
-
-  private var lengths: [WriteID: Int32] = [:]
 
   private func take(_ completion: Completion) throws(BenchError) {
     guard completion.result == lengths.removeValue(forKey: completion.token) else {
