@@ -1,0 +1,1 @@
+"""Parts of Cluster/compare-etcd."""
