@@ -21,7 +21,8 @@ def program(directory):
     if installed:
         return installed
     try:
-        subprocess.run(["apt-get", "download", "-q", PACKAGE], cwd=directory, check=True, capture_output=True, timeout=300)
+        subprocess.run(
+            ["apt-get", "download", "-q", PACKAGE], cwd=directory, check=True, capture_output=True, timeout=300)
         archive = glob.glob(os.path.join(directory, f"{PACKAGE}_*.deb"))[0]
         subprocess.run(["dpkg-deb", "-x", archive, os.path.join(directory, "etcd")], check=True, capture_output=True)
     except (OSError, IndexError, subprocess.SubprocessError) as error:

@@ -77,7 +77,8 @@ class FileStore:
         pages = [self.samples(node) for node in range(3)]
         if any(metrics.total(page, "filestore_ready") != 1 for page in pages):
             return None
-        leaders = [i for i, page in enumerate(pages) if metrics.total(page, "filestore_raft_role", 'role="leader"') == 1]
+        roles = [metrics.total(page, "filestore_raft_role", 'role="leader"') for page in pages]
+        leaders = [i for i, role in enumerate(roles) if role == 1]
         return (leaders[0],) if len(leaders) == 1 else None
 
     def leader(self):
