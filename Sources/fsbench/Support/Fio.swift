@@ -12,13 +12,9 @@ struct Fio {
     var p99: Double
   }
 
-  private let program: String
+  private let program: Program
 
-  init() throws(BenchError) {
-    let found = ["/usr/bin/fio", "/usr/local/bin/fio"].first(where: FileManager.default.isExecutableFile)
-    guard let found else { throw .missing("fio", package: "fio") }
-    program = found
-  }
+  init() throws(BenchError) { program = try Program("fio", package: "fio") }
 
   /// 4 KiB operations past the page cache, through io_uring; writes are durable each (O_DSYNC).
   func run(_ pattern: Pattern, file: String, depth: Int, seconds: Double) throws(BenchError) -> Result {
@@ -29,20 +25,7 @@ struct Fio {
       "--output-format=json",
     ]
     if pattern != .randomRead { arguments.append("--sync=dsync") }
-    return try decode(output(arguments), pattern)
-  }
-
-  private func output(_ arguments: [String]) throws(BenchError) -> Data {
-    let process = Process()
-    let pipe = Pipe()
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = arguments
-    process.standardOutput = pipe
-    do { try process.run() } catch { throw .failed("fio cannot be started: \(error.localizedDescription)") }
-    let data = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw .failed("fio ended with \(process.terminationStatus)") }
-    return data
+    return try decode(try program.output(arguments), pattern)
   }
 
   private struct Output: Decodable {
