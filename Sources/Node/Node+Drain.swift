@@ -37,6 +37,22 @@ extension Node {
     stepRaft(.transferRequested(target))
   }
 
+  /// Makes durable what waits, and seals the log. Nothing may be appended behind that: requests that still wait learn
+  /// what may have happened to them, and the node is deaf from here on.
+  func close() {
+    guard !isClosing else { return }
+    isClosing = true
+    isDraining = true
+    for handle in requests.handles(where: { !$0.operation.isAboutNodes }) { finishAtClose(handle) }
+    journalStep(.shutdown)
+  }
+
+  private func finishAtClose(_ handle: RequestHandle) {
+    guard let request = requests[handle] else { return }
+    let executed = request.stage.mayHaveExecuted(write: request.operation.isWrite)
+    finish(handle, Reply(executed ? .outcomeUnknown("The node stopped.") : .draining(leader: leaderName)))
+  }
+
   /// Drained: no request waits, and leadership is elsewhere if anybody could take it.
   func reportDrained() {
     guard isDraining, !drainReported else { return }

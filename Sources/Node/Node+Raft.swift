@@ -7,7 +7,7 @@ import Raft
 extension Node {
   /// Steps the group and carries out what follows, until nothing more follows.
   func stepRaft(_ event: RaftEvent) {
-    guard fault == nil else { return }
+    guard fault == nil, !isClosing else { return }
     replica.raft.step(event, at: now, into: &raftEffects)
     carryOutRaft()
   }

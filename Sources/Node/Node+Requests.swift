@@ -28,6 +28,7 @@ extension Node {
 
   private func refusal(of request: PendingRequest) -> Problem? {
     if let fault, !request.operation.isAboutNodes { return .failed(fault.text) }
+    if isClosing, !request.operation.isAboutNodes { return .draining(leader: leaderName) }
     if request.deadline <= now { return .deadlinePassed(executed: false) }
     if isDraining, case .client = request.origin, !request.operation.isAboutNodes {
       return .draining(leader: leaderName)

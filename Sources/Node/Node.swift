@@ -64,6 +64,8 @@ package final class Node {
   package internal(set) var isOpen = false
   /// After `.closeRequested`: everything is durable and sealed.
   package internal(set) var isClosed = false
+  /// Asked to close: nothing new goes into the log, so Raft hears nothing more.
+  var isClosing = false
   var isDraining = false
   var drainReported = false
   /// The store has no room for the next command: a checkpoint must end first.
@@ -115,7 +117,7 @@ package final class Node {
     case .checkpoint(let event): checkpointStep(event)
     case .pageReadFailed(let page, let errno): pageReadFailed(page, errno)
     case .drainRequested: drain()
-    case .closeRequested: journalStep(.shutdown)
+    case .closeRequested: close()
     case .turnEnded: endTurn()
     }
   }
@@ -124,7 +126,7 @@ package final class Node {
   package var nextDeadline: Instant {
     if fault != nil { return wheel.nextDeadline }
     var earliest = min(journal.nextDeadline, wheel.nextDeadline)
-    if isOpen { earliest = min(earliest, replica.raft.nextDeadline) }
+    if isOpen, !isClosing { earliest = min(earliest, replica.raft.nextDeadline) }
     for round in statusRounds { earliest = min(earliest, round.deadline) }
     return earliest
   }
@@ -138,14 +140,16 @@ package final class Node {
     expireStatusRounds()
     guard fault == nil else { return }
     if now >= journal.nextDeadline { journalStep(.tick) }
-    if isOpen, now >= replica.raft.nextDeadline { stepRaft(.tick) }
+    if isOpen, !isClosing, now >= replica.raft.nextDeadline { stepRaft(.tick) }
   }
 
   private func endTurn() {
     if fault == nil {
-      proposeBatch()
-      proposePurge()
-      beginCheckpointWhenDue()
+      if !isClosing {
+        proposeBatch()
+        proposePurge()
+        beginCheckpointWhenDue()
+      }
       journal.flush(at: now, into: &journalEffects)
       takeJournalResults()
     }
