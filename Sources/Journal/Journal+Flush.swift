@@ -225,6 +225,11 @@ extension Journal {
     statistics.blocksWritten += 1
     statistics.bytesWritten += UInt64(length)
     effects.add(.write(write))
+    #if PLANTED_BUGS
+      if PlantedBug.ackBeforeFlush.isPlanted {
+        for end in block.ends { effects.add(.persisted(end.shard, end.id)) }
+      }
+    #endif
   }
 
   private func header(of block: FormingBlock, kind: BlockKind) -> BlockHeader {

@@ -99,6 +99,9 @@ extension Node {
       for message in try PeerMessage.decodeAll(payload, from: PayloadEnvelope.byteCount) {
         // Raft's messages may come twice; a client's request must not.
         if isNew || message.mayRepeat { handle(message, from: node) }
+        #if PLANTED_BUGS
+          if PlantedBug.forwardTwice.isPlanted, !isNew, !message.mayRepeat { handle(message, from: node) }
+        #endif
       }
     } catch {
       statistics.payloadsUndecodable += 1

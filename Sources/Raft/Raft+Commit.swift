@@ -7,7 +7,7 @@ extension RaftGroup {
   mutating func maybeCommit(into effects: inout RaftEffects) {
     guard leadership != nil else { return }
     let reached = LogIndex(configuration.quorumValue { match(of: $0).rawValue })
-    if reached > log.commitIndex, log.term(at: reached) == term {
+    if reached > log.commitIndex, mayCommit(reached) {
       commit(through: reached, into: &effects)
       maybeAnswerReads(into: &effects)
     }
@@ -15,8 +15,18 @@ extension RaftGroup {
     heldByAll = max(heldByAll, min(held, log.commitIndex))
   }
 
+  private func mayCommit(_ index: LogIndex) -> Bool {
+    #if PLANTED_BUGS
+      if PlantedBug.commitOlderTerm.isPlanted { return true }
+    #endif
+    return log.term(at: index) == term
+  }
+
   private func match(of member: Member) -> LogIndex {
-    member == me ? log.durableIndex : (progress(of: member)?.match ?? .zero)
+    #if PLANTED_BUGS
+      if PlantedBug.leaderCountsUnflushed.isPlanted, member == me { return log.lastIndex }
+    #endif
+    return member == me ? log.durableIndex : (progress(of: member)?.match ?? .zero)
   }
 
   /// Hands out everything up to `index` for applying.

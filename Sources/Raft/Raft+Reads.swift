@@ -43,6 +43,9 @@ extension RaftGroup {
     guard settings.leases, hasCommittedInTerm, leadership?.leaseEnded == false,
       let quorumSentAt = leadership?.quorumSentAt
     else { return false }
+    #if PLANTED_BUGS
+      if PlantedBug.staleRead.isPlanted { return true }
+    #endif
     return max(now, clock) < quorumSentAt + settings.leaseDuration
   }
 

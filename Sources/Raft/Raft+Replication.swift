@@ -187,7 +187,8 @@ extension RaftGroup {
     if message.term > term { return becomeFollower(in: message.term, leader: nil, into: &effects) }
     guard message.term == term, let i = leadership?.position(of: message.from) else { return }
     guard reply.sentAt <= clock else { return }
-    leadership?.followers[i].heard(sentAt: reply.sentAt, readRound: reply.readRound)
+    let provenAt = provenTime(reply)
+    leadership?.followers[i].heard(sentAt: provenAt, readRound: reply.readRound)
     refreshQuorumSentAt()
     switch reply.outcome {
     case .accepted(let match, let received):
@@ -201,6 +202,14 @@ extension RaftGroup {
     }
     maybeAnswerReads(into: &effects)
     feed(i, into: &effects)
+  }
+
+  /// The time at which the sender of an answer certainly followed: when what it answers was sent.
+  private func provenTime(_ reply: AppendReply) -> Instant {
+    #if PLANTED_BUGS
+      if PlantedBug.leaseFromReceipt.isPlanted { return clock }
+    #endif
+    return reply.sentAt
   }
 
   mutating func handleUnreachable(_ member: Member, into effects: inout RaftEffects) {

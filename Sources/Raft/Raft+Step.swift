@@ -133,13 +133,20 @@ extension RaftGroup {
     held.removeAll(keepingCapacity: true)
   }
 
+  private var writtenHardState: HardState {
+    #if PLANTED_BUGS
+      if PlantedBug.voteNotPersisted.isPlanted { return HardState(term: hardState.term) }
+    #endif
+    return hardState
+  }
+
   /// Gives out what this call changed: one order for all of it, and who leads.
   private mutating func finish(into effects: inout RaftEffects) {
     if hardStateChanged || unsavedFrom != nil {
       lastOrder += 1
       let entries = unsavedFrom.map { log.entries(from: $0, through: log.lastIndex) } ?? []
       effects.persist.append(
-        PersistOrder(id: lastOrder, hardState: hardStateChanged ? hardState : nil, entries: entries))
+        PersistOrder(id: lastOrder, hardState: hardStateChanged ? writtenHardState : nil, entries: entries))
       hardStateChanged = false
       unsavedFrom = nil
     }

@@ -17,14 +17,56 @@ struct ClientReply {
   var reply: NodeReply
 }
 
-/// A client: one request at a time, on any node, random keys; remembers versions for its conditions.
+/// A client: one request at a time, random keys; remembers versions for its conditions.
 struct Client {
+  /// Stands for the one who creates the table, the probes at the end, and an operator.
+  static let founderIndex = -1
+  static let probeIndex = -2
+  static let operatorIndex = -3
+
   let index: Int
   var random: SeededRandom
+  let habits: Habits
+  /// The node that it talks to now.
+  var node: Int
   /// The request that it waits for, and the history's operations that it stands for.
   var waiting: (number: UInt64, parts: [Part])?
   /// The last version seen of each key.
   var versions: [Timestamp?]
+
+  /// What makes clients of one run differ from each other and from those of other runs.
+  struct Habits {
+    /// After how many requests a client changes its node, on average. A real one stays while it gets answers.
+    let requestsPerNode: UInt64
+    /// Percent of requests that only read, above the usual mix.
+    let moreReads: UInt64
+    /// Percent of requests that go to the first two keys.
+    let hotKeys: UInt64
+    /// Works in bursts with long rests instead of evenly.
+    let isBursty: Bool
+
+    init(_ random: inout SeededRandom) {
+      requestsPerNode = [1, 1, 10, 100][Int(random.below(4))]
+      moreReads = [0, 0, 50, 90][Int(random.below(4))]
+      hotKeys = [0, 50, 90][Int(random.below(3))]
+      isBursty = random.chance(1, outOf: 2)
+    }
+  }
+
+  /// How long it rests after an answer: 150 ms on average.
+  mutating func pause() -> Nanoseconds {
+    guard habits.isBursty else { return .milliseconds(random.below(300)) }
+    return .milliseconds(random.chance(7, outOf: 8) ? random.below(20) : random.below(2200))
+  }
+
+  mutating func chooseNode(of count: Int) -> Int {
+    if random.chance(1, outOf: habits.requestsPerNode) { node = Int(random.below(UInt64(count))) }
+    return node
+  }
+
+  mutating func chooseKey(of count: Int) -> Int {
+    Int(random.below(random.chance(habits.hotKeys, outOf: 100) ? 2 : UInt64(count)))
+  }
 
   /// One key's share of a request.
   struct Part {

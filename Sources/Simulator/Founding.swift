@@ -87,7 +87,8 @@ extension Simulation {
 
   private func settings(_ machine: Machine) -> NodeSettings {
     var limits = NodeLimits()
-    limits.checkpointLogBytes = 192 << 10
+    // In some seeds a checkpoint follows the other.
+    limits.checkpointLogBytes = options.seed % 5 == 2 ? 16 << 10 : 192 << 10
     return NodeSettings(
       clusterName: "simulated", clusterID: "00", node: machine.id,
       addresses: machines.map { (node: $0.id, address: "\($0.id)") }, version: "0", limits: limits, seed: random.next())

@@ -18,6 +18,15 @@ final class Machine {
   var tickAt: Instant = .never
   /// Ordered and not completed: what a crash may tear.
   var inFlight: [(name: String, offset: UInt64, bytes: [UInt8], id: UInt64)] = []
+  /// Between the first order of a checkpoint and the completion of its superblock.
+  var isCheckpointing = false
+  /// How long after its next end the process starts again.
+  var outage: Nanoseconds = .zero
+  /// It was asked to stop.
+  var isStopping = false
+  var crashesAt: CrashMoment?
+  /// Its log is closed; the process lives on for a moment.
+  var isLeaving = false
   var isDiskSlow = false
   var failsNextLogWrite = false
   /// This machine's clock runs so much faster or slower than the world, in millionths.
@@ -52,6 +61,20 @@ final class Machine {
     let perMillion = UInt64(1_000_000 + driftPerMillion)
     let (high, low) = UInt64(since).multipliedFullWidth(by: 1_000_000)
     return Instant(nanoseconds: perMillion.dividingFullWidth((high, low)).quotient + 11_000)
+  }
+
+  /// What ends with a process.
+  func forgetProcess() {
+    effects = NodeEffects()
+    isTurnScheduled = false
+    isCheckpointing = false
+    isStopping = false
+    crashesAt = nil
+    isLeaving = false
+    tickAt = .never
+    failsNextLogWrite = false
+    pausedUntil = .zero
+    linksUp = linksUp.map { _ in false }
   }
 
   static func logName(_ file: UInt32) -> String { "log/\(file)" }

@@ -13,6 +13,9 @@ enum CheckpointWrite {
 extension Simulation {
   func performCheckpoint(_ order: CheckpointEffect, of machine: Machine) {
     guard let node = machine.node else { return }
+    if !machine.isCheckpointing, !node.isBetweenEntries { counters.count(.checkpointInEntry) }
+    machine.isCheckpointing = true
+    checkpointOrdered(machine)
     switch order {
     case .grow(let bytes): complete(.checkpointWrite(.grow(bytes)), of: machine)
     case .writePage(let page, let offset):
@@ -41,6 +44,7 @@ extension Simulation {
       machine.inFlight.removeAll { $0.id == UInt64.max }
       machine.disk.write(Machine.pagesName, offset: offset, bytes, durable: true)
       counters.checkpoints += 1
+      machine.isCheckpointing = false
       tell(machine, .checkpoint(.superblockWritten))
     }
   }

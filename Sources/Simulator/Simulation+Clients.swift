@@ -9,7 +9,8 @@ extension Simulation {
   func createTable() {
     requestNumber += 1
     let request = ClientRequest(
-      number: requestNumber, client: -1, node: 0, operation: .createTable(body: Array(Workload.description.utf8)),
+      number: requestNumber, client: Client.founderIndex, node: 0,
+      operation: .createTable(body: Array(Workload.description.utf8)),
       timeout: .seconds(10))
     queue.add(.requestArrives(request), at: now + .milliseconds(900))
   }
@@ -24,7 +25,7 @@ extension Simulation {
     }
     clients[index].waiting = (requestNumber, parts)
     let timeout = Nanoseconds.milliseconds(200 + clients[index].random.below(5000))
-    let node = Int(clients[index].random.below(UInt64(machines.count)))
+    let node = clients[index].chooseNode(of: machines.count)
     let request = ClientRequest(
       number: requestNumber, client: index, node: node, operation: operation, timeout: timeout)
     counters.operations += 1
@@ -55,8 +56,8 @@ extension Simulation {
   }
 
   func replyArrives(_ answer: ClientReply) {
-    if answer.client == -1 { return tableCreated(answer.reply) }
-    if answer.client < 0 { return probeAnswered(answer.number, answer.reply) }
+    if answer.client == Client.founderIndex { return tableCreated(answer.reply) }
+    if answer.client == Client.probeIndex { return probeAnswered(answer.number, answer.reply) }
     finish(answer.number, answer.client, answer.reply, executed: nil)
   }
 
@@ -70,14 +71,14 @@ extension Simulation {
   func connectionLost(_ number: UInt64) {
     guard let request = underWay.first(where: { $0.number == number }) else { return }
     underWay.removeAll { $0.number == number }
-    if request.client == -1 { return createTable() }
+    if request.client == Client.founderIndex { return createTable() }
     finish(number, request.client, nil, executed: nil)
   }
 
   /// Ends a client's request: with a reply, as certainly not executed, or with an unknown outcome.
   private func finish(_ number: UInt64, _ index: Int, _ reply: NodeReply?, executed: Bool?) {
     guard index >= 0 else {
-      if index == -1 { createTable() }
+      if index == Client.founderIndex { createTable() }
       return
     }
     guard let waiting = clients[index].waiting, waiting.number == number else { return }
@@ -92,8 +93,7 @@ extension Simulation {
       note(outcome, part, client: index)
       history.finish(part.historyID, outcome)
     }
-    let pause = Nanoseconds.milliseconds(clients[index].random.below(300))
-    queue.add(.clientActs(index), at: now + pause)
+    queue.add(.clientActs(index), at: now + clients[index].pause())
   }
 
   private func note(_ outcome: Outcome, _ part: Client.Part, client: Int) {

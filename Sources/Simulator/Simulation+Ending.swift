@@ -14,6 +14,7 @@ extension Simulation {
     for machine in machines {
       machine.isDiskSlow = false
       machine.failsNextLogWrite = false
+      machine.crashesAt = nil
       machine.pausedUntil = .zero
     }
     for machine in machines where machine.isUp { resume(machine) }
@@ -38,7 +39,8 @@ extension Simulation {
         queue.add(
           .requestArrives(
             ClientRequest(
-              number: requestNumber, client: -2, node: index, operation: operation, timeout: .seconds(2))),
+              number: requestNumber, client: Client.probeIndex, node: index, operation: operation, timeout: .seconds(2))
+          ),
           at: now + .microseconds(100))
       }
       let pause = now + .milliseconds(500)
@@ -94,7 +96,8 @@ extension Simulation {
     story.feed(first.totals.stateHash, first.appliedIndex.rawValue)
   }
 
-  private func countNode(_ machine: Machine) {
+  /// Counts what a process counted in its life.
+  func countNode(_ machine: Machine) {
     guard let statistics = machine.node?.statistics else { return }
     counters.pageMisses += statistics.pageMisses
     counters.forwarded += statistics.forwarded

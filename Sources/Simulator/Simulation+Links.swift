@@ -5,7 +5,9 @@ import Primitives
 
 extension Simulation {
   func send(_ payload: [UInt8], from machine: Machine, to: Int) {
-    for time in network.arrivals(from: machine.index, to: to, at: now, &random) {
+    let times = network.arrivals(from: machine.index, to: to, at: now, &random)
+    if times.count > 1 { counters.count(.duplicate) }
+    for time in times {
       queue.add(.deliver(to: to, from: machine.index, payload: payload), at: time)
     }
   }

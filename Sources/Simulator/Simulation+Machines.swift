@@ -18,9 +18,12 @@ extension Simulation {
   func scheduleTurn(_ machine: Machine) {
     guard !machine.isTurnScheduled else { return }
     machine.isTurnScheduled = true
-    let length = Nanoseconds.microseconds(10 + random.below(60))
+    let length = Nanoseconds.microseconds(10 + random.below(turnMicrosecondsMax))
     queue.add(.turnEnd(machine.index, life: machine.life), at: now + length)
   }
+
+  /// In some seeds nodes are busy: turns are long, and entries hold several commands.
+  private var turnMicrosecondsMax: UInt64 { options.seed % 3 == 1 ? 4000 : 60 }
 
   func isPaused(_ machine: Machine) -> Bool { machine.pausedUntil > now }
 
@@ -51,6 +54,7 @@ extension Simulation {
     perform(effects, of: machine)
     node.checkInvariants()
     observe(machine)
+    goOnStopping(machine, drained: effects.drained)
     scheduleTick(machine)
   }
 
@@ -66,8 +70,10 @@ extension Simulation {
     for (id, reply) in effects.replies { sendReply(reply, number: id.rawValue, from: machine) }
     if let failed = effects.failed {
       story.tell(now, "\(machine.id) failed: \(failed.text)")
+      counters.count(.nodeFailed)
       // Somebody looks after it in a while and starts it again.
-      queue.add(.fault(.crash(machine.index, restartAfter: .milliseconds(500))), at: now + .seconds(1))
+      machine.outage = .milliseconds(500)
+      queue.add(.fault(.processEnds(machine.index, life: machine.life)), at: now + .seconds(1))
     }
   }
 
@@ -77,11 +83,14 @@ extension Simulation {
     case .write(let write):
       let bytes = [UInt8](node.bytes(of: write))
       machine.inFlight.append((Machine.logName(write.file), write.offset, bytes, write.id))
+      logWriteOrdered(machine)
       complete(.logWritten(id: write.id, file: write.file, offset: write.offset, bytes: bytes), of: machine)
     case .prepare(let order):
+      if !order.isFresh { counters.count(.segmentReused) }
       complete(.segmentPrepared(file: order.file, bytes: order.bytes, isFresh: order.isFresh), of: machine)
     case .remove(let file): machine.disk.remove(Machine.logName(file))
     case .read(let read):
+      counters.count(.logReadBack)
       complete(.logRead(id: read.id, file: read.file, offset: read.offset, count: read.count), of: machine)
     default: preconditionFailure("the node keeps what the journal says to it")
     }

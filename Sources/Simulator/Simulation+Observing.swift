@@ -53,6 +53,7 @@ extension Simulation {
       note(.logPersisted(machine.id, through: raft.durableIndex))
     }
     if raft.isLeader, !machine.seen.isLeader { note(.becameLeader(machine.id, raft.term)) }
+    if machine.seen.isLeader, !raft.isLeader, raft.lastIndex > raft.commitIndex { counters.count(.leaderDeposed) }
     machine.seen.isLeader = raft.isLeader
     observeOwnEntries(machine, raft)
     observeProgress(machine, node, raft)
@@ -72,6 +73,7 @@ extension Simulation {
       common = common.previous
     }
     guard common < raft.lastIndex || common < machine.seen.lastIndex else { return }
+    if common < machine.seen.lastIndex { counters.count(.logCutOff) }
     machine.seen.terms.removeLast(machine.seen.terms.count - Int(common.rawValue))
     var index = common.next
     while index <= raft.lastIndex {
@@ -93,6 +95,7 @@ extension Simulation {
       note(.applied(machine.id, machine.seen.applied, checksum: fact(raft, machine.seen.applied).checksum))
       story.feed(UInt64(machine.index), machine.seen.applied.rawValue)
     }
+    if node.appliedIndex < raft.commitIndex { counters.count(.applyWaits) }
     compareState(machine, node)
   }
 

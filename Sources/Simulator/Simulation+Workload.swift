@@ -7,8 +7,11 @@ import Primitives
 extension Simulation {
   /// A random request, as the API takes it, and what it means for each key.
   func drawOperation(_ index: Int) -> (ClientOperation, [(key: Int, call: Call)]) {
-    let key = Int(clients[index].random.below(UInt64(options.keys)))
+    let key = clients[index].chooseKey(of: options.keys)
     let path = Workload.path(key)
+    if clients[index].random.chance(clients[index].habits.moreReads, outOf: 100) {
+      return (.get(path, columns: nil), [(key, .get)])
+    }
     switch clients[index].random.below(100) {
     case 0..<40: return (.get(path, columns: nil), [(key, .get)])
     case 40..<68:

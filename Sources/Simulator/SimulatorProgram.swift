@@ -1,11 +1,40 @@
+import Primitives
+
 /// What `simulate` does once its arguments are parsed.
 package enum SimulatorProgram {
-  package static func listBugs() { print("this build plants no bugs") }
+  /// Runs of so many seeds must have seen every kind of fault and every interesting state.
+  package static let seedsForCoverage: UInt64 = 100
+
+  /// The bugs that this build can plant: none, but in a build of its own.
+  package static var bugs: [String] {
+    #if PLANTED_BUGS
+      return PlantedBug.allCases.map(\.rawValue)
+    #else
+      return []
+    #endif
+  }
+
+  /// Plants a bug for the rest of the process; why not, otherwise.
+  package static func plant(_ name: String) -> String? {
+    #if PLANTED_BUGS
+      guard let bug = PlantedBug(rawValue: name) else {
+        return "there is no bug \(name) to plant; --list-bugs names them"
+      }
+      PlantedBug.planted = bug
+      return nil
+    #else
+      return "this build plants no bugs: build it with -Xswiftc -DPLANTED_BUGS --scratch-path .build/bugs"
+    #endif
+  }
 
   /// Runs seeds one after the other; false when a checker failed.
-  package static func run(first: UInt64, count: UInt64, seconds: UInt64, trace: Bool, bug: String?) throws -> Bool {
+  package static func run(
+    first: UInt64, count: UInt64, seconds: UInt64, trace: Bool, needsCoverage: Bool,
+    starting: (UInt64) -> Void = { _ in }
+  ) -> Bool {
     var total = SimulationCounters()
     for seed in first..<first + count {
+      starting(seed)
       var options = SimulationOptions(seed: seed)
       options.duration = .seconds(seconds)
       options.tellsStory = trace
@@ -13,40 +42,18 @@ package enum SimulatorProgram {
       if trace { for line in result.story { print(line) } }
       total.add(result.counters)
       if let violation = result.violation {
-        print("seed \(seed) failed: \(violation)")
-        print("replay: simulate --seed \(seed) --trace")
+        print("\(violation)")
+        print("seed \(seed) failed: \(violation.rule); replay: simulate --seed \(seed) --trace")
         return false
       }
       if count == 1 { print("seed \(seed) passed, trace hash \(String(result.traceHash, radix: 16))") }
     }
-    print("\(count) seeds passed (\(first)...\(first + count - 1))")
     for line in total.lines { print("  \(line)") }
+    if needsCoverage, count >= seedsForCoverage, !total.missing.isEmpty {
+      print("never happened in \(count) seeds: \(total.missing.joined(separator: ", "))")
+      return false
+    }
+    print("\(count) seeds passed (\(first)...\(first + count - 1))")
     return true
-  }
-}
-
-extension SimulationCounters {
-  mutating func add(_ other: SimulationCounters) {
-    operations += other.operations
-    acknowledgedWrites += other.acknowledgedWrites
-    unknownOutcomes += other.unknownOutcomes
-    elections += other.elections
-    pageMisses += other.pageMisses
-    checkpoints += other.checkpoints
-    forwarded += other.forwarded
-    readRounds += other.readRounds
-    restarts += other.restarts
-    for index in faults.indices { faults[index] += other.faults[index] }
-  }
-
-  /// A line each, for people.
-  var lines: [String] {
-    let named: [(String, UInt64)] = [
-      ("operations", operations), ("acknowledged writes", acknowledgedWrites), ("unknown outcomes", unknownOutcomes),
-      ("elections won", elections), ("restarts", restarts), ("checkpoints", checkpoints), ("page misses", pageMisses),
-      ("requests forwarded", forwarded), ("read rounds", readRounds),
-    ]
-    let faultLines = zip(SimulationCounters.faultNames, faults).map { ("fault: \($0)", $1) }
-    return (named + faultLines).map { "\($0): \($1)" }
   }
 }

@@ -74,31 +74,39 @@ struct VirtualDisk {
     files[index].undo.removeAll()
   }
 
-  /// The power fails: unsynced writes are lost sector by sector, writes in flight arrive sector by sector.
-  mutating func crash(inFlight: [(name: String, offset: UInt64, bytes: [UInt8])], random: inout SeededRandom) {
+  /// The power fails: unsynced writes are lost sector by sector, writes in flight arrive sector by sector. True when a
+  /// write in flight arrived in part.
+  mutating func crash(inFlight: [(name: String, offset: UInt64, bytes: [UInt8])], random: inout SeededRandom) -> Bool {
     for index in files.indices {
-      for (offset, old) in files[index].undo.reversed() { keepSome(of: old, at: offset, in: index, &random) }
+      for (offset, old) in files[index].undo.reversed() { _ = keepSome(of: old, at: offset, in: index, &random) }
       files[index].undo.removeAll()
     }
+    var isTorn = false
     for write in inFlight {
       guard let index = index(write.name) else { continue }
       grow(index, to: Int(write.offset) + write.bytes.count)
-      keepSome(of: write.bytes, at: Int(write.offset), in: index, &random)
+      if keepSome(of: write.bytes, at: Int(write.offset), in: index, &random) { isTorn = true }
     }
+    return isTorn
   }
 
-  /// All, none, or each sector for itself.
-  private mutating func keepSome(of bytes: [UInt8], at offset: Int, in index: Int, _ random: inout SeededRandom) {
+  /// All, none, or each sector for itself. True when some sectors were kept and some not.
+  private mutating func keepSome(
+    of bytes: [UInt8], at offset: Int, in index: Int, _ random: inout SeededRandom
+  ) -> Bool {
     let mode = random.below(4)
-    guard mode != 0 else { return }
+    guard mode != 0 else { return false }
     var at = 0
+    var kept = 0
     while at < bytes.count {
       let count = min(Self.sectorBytes, bytes.count - at)
       if mode == 1 || random.chance(1, outOf: 2) {
         files[index].bytes.replaceSubrange(offset + at..<offset + at + count, with: bytes[at..<at + count])
+        kept += count
       }
       at += count
     }
+    return kept > 0 && kept < bytes.count
   }
 
   private mutating func grow(_ index: Int, to count: Int) {

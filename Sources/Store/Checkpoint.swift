@@ -154,7 +154,11 @@ extension Store {
       checkpoint.orderedCount += 1
       effects.append(.writePage(page, fileOffset: page.fileOffset))
     }
-    if checkpoint.writtenCount == checkpoint.writes.count { become(.syncing, .sync, into: &effects) }
+    guard checkpoint.writtenCount == checkpoint.writes.count else { return }
+    #if PLANTED_BUGS
+      if PlantedBug.checkpointNotSynced.isPlanted { return become(.awaitingLog, .awaitLog, into: &effects) }
+    #endif
+    become(.syncing, .sync, into: &effects)
   }
 
   private func pageWritten(_ page: PageID, into effects: inout [CheckpointEffect]) {
