@@ -6,6 +6,8 @@ import Store
 // Checkpoints: the store's own machine, told when to begin, and told when the log behind it is durable.
 
 struct CheckpointState {
+  /// A durable checkpoint holds everything through here.
+  var covered: LogIndex
   /// Bytes of log written when the last checkpoint began.
   var logBytesAtBegin: UInt64 = 0
   /// What the checkpoint under way holds.
@@ -14,17 +16,32 @@ struct CheckpointState {
   var awaitsLog = false
   /// A page that the next beginning needs is being loaded.
   var awaitsPage: PageID?
+
+  init(covered: LogIndex) { self.covered = covered }
 }
 
 extension Node {
-  /// A checkpoint begins when enough log came since the last one, or when the store runs short of clean frames.
+  /// Segments that may hold the log before a checkpoint is to shorten it, however little was written: each start takes a
+  /// fresh one.
+  private static let segmentsWithoutCheckpoint = 3
+
+  /// A checkpoint begins when enough log came since the last one, when the log has many segments or is full, or when the
+  /// store runs short of clean frames.
   func beginCheckpointWhenDue() {
     guard isOpen, !store.isCheckpointing, store.checkpointFault == nil else { return }
     let logBytes = journal.statistics.bytesWritten - checkpoint.logBytesAtBegin
     let dirty = store.statistics.dirtyPages
-    guard logBytes >= settings.limits.checkpointLogBytes || dirty > store.limits.framesMax / 4 || isApplyStalled
+    guard
+      logBytes >= settings.limits.checkpointLogBytes || dirty > store.limits.framesMax / 4 || isApplyStalled
+        || isLogLong
     else { return }
     beginCheckpoint()
+  }
+
+  /// A checkpoint would let segments go, as far as no other node needs them.
+  private var isLogLong: Bool {
+    guard replica.appliedIndex > checkpoint.covered else { return false }
+    return journal.segmentCount > Self.segmentsWithoutCheckpoint || journal.isFull
   }
 
   /// Between commands, perhaps in the middle of an entry: the position says so.
@@ -86,6 +103,7 @@ extension Node {
   private func checkpointFinished() {
     guard let frozen = checkpoint.frozen else { return }
     checkpoint.frozen = nil
+    checkpoint.covered = frozen.appliedIndex
     statistics.checkpoints += 1
     effects.notices.append(.checkpointFinished(applied: frozen.appliedIndex, pages: store.statistics.pages))
     journalStep(.checkpointed(replica.shard, frozen.appliedIndex, frozen.hardState))

@@ -128,9 +128,11 @@ extension Node {
     }
   }
 
-  /// A full log takes no more entries; the message still counts as the leader's heartbeat.
+  /// A log without room takes no more entries; the message still counts as the leader's heartbeat. Earlier, when the log
+  /// is merely full for clients, Raft's own entries must go on: without them nothing commits and nothing is ever freed.
   private func withinSpace(_ message: RaftMessage) -> RaftMessage {
-    guard journal.isFull, case .append(var append) = message.body, !append.entries.isEmpty else { return message }
+    let hasRoom = journal.canAppend && !journal.isStalled && journal.freeBytes >= journal.capBytes / 64
+    guard !hasRoom, case .append(var append) = message.body, !append.entries.isEmpty else { return message }
     append.entries = []
     var copy = message
     copy.body = .append(append)

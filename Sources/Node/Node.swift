@@ -56,7 +56,7 @@ package final class Node {
   var wheel: DeadlineWheel
   var peers: [Peer]
   var pages = PageWaits()
-  var checkpoint = CheckpointState()
+  var checkpoint: CheckpointState
   var statusRounds: [StatusRound] = []
   var statusSequence: UInt64 = 0
   var fault: NodeFault?
@@ -91,6 +91,7 @@ package final class Node {
     self.store = store
     self.journal = journal
     self.replica = replica
+    checkpoint = CheckpointState(covered: replica.appliedIndex)
     self.now = now
     requests = RequestTable(countMax: settings.limits.requestsMax, bytesMax: settings.limits.requestBytesMax)
     wheel = DeadlineWheel(now: now)
