@@ -203,7 +203,7 @@ class Cluster:
         return f"https://127.0.0.1:{self.ports[node - 1]}{path}"
 
     def curl(self, *arguments, data=None):
-        return subprocess.run(["curl", "-s", "-g", "--path-as-is", *arguments], input=data, capture_output=True, timeout=60)
+        return subprocess.run(["curl", "-sS", "-g", "--path-as-is", *arguments], input=data, capture_output=True, timeout=60)
 
     def ask(self, method, path, body=None, headers=None, node=1, token="", certificate=None, note=True):
         """One request over HTTP/2. `token` None: without identity."""
@@ -264,6 +264,8 @@ class Cluster:
         done = self.curl(
             "--http1.1", "--cacert", f"{self.path}/ca/nodes.pem", "-X", method, "-w", "\n%{http_code}", self.url(node, path))
         body, _, status = done.stdout.rpartition(b"\n")
+        if int(status or 0) == 0:
+            body = f"curl ended with {done.returncode}: {done.stderr.decode()}".encode()
         return int(status or 0), body
 
     def metric(self, node, name):

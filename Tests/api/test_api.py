@@ -283,7 +283,7 @@ class A4_Connections(Case):
     def test_http1_is_told_what_is_spoken_here(self):
         for path, method in (("/v1/tables", "GET"), ("/", "GET"), ("/healthz", "POST")):
             status, body = cluster.http1(1, path, method)
-            self.assertEqual(status, 505)
+            self.assertEqual(status, 505, body)
             self.assertEqual(body.count(b"\n"), 1)
 
     def raw(self, data, seconds=15):
@@ -377,6 +377,35 @@ class A4_Connections(Case):
         connection.send(frames.frame(frames.DATA, 0, 1, b"x" * 20_000))
         found = connection.read_until(frames.GOAWAY)
         self.assertTrue(found is None or found[3][4:8] != b"\0\0\0\0")
+
+    def test_ended_connections_do_not_touch_new_ones(self):
+        """Descriptors are used again at once: what still runs for an old one must not meet the new one."""
+        end = time.monotonic() + 4
+        wrong = []
+
+        def rubbish():
+            while time.monotonic() < end:
+                self.raw(b"GET / HTTP/1.1\r\n\r\n" + b"x" * 3000)
+
+        def probe():
+            while time.monotonic() < end:
+                try:
+                    with frames.connect(cluster.ports[0], self.authority, alpn=("http/1.1",)) as connection:
+                        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+                        answer = b""
+                        while part := connection.recv(4096):
+                            answer += part
+                        if not answer.startswith(b"HTTP/1.1 200"):
+                            wrong.append(answer)
+                except OSError as error:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=one) for one in [rubbish] * 4 + [probe] * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
 
     def test_a_client_that_says_nothing_is_cut_off(self):
         with socket.create_connection(("127.0.0.1", cluster.ports[0]), timeout=20) as silent:

@@ -1,6 +1,6 @@
 import Ring
 
-/// A socket's operations in flight, and its orderly end: shut down, let every operation complete, close.
+/// A socket's operations in flight, and its orderly end: cancel them, let every one complete, close.
 ///
 /// At most one receive and one send are in flight. The receive buffer belongs to the kernel while `isReceiving`.
 final class SocketPump {
@@ -61,14 +61,13 @@ final class SocketPump {
 
   func sent() { isSending = false }
 
-  /// Ends both directions; what is in flight completes soon. True when nothing is, and the socket is closed.
+  /// Ends what is in flight; it completes soon. True when nothing is, and the socket is closed.
   func close() -> Bool {
     if !isClosing {
       isClosing = true
-      if !isQuiet {
-        ring.shutdown(descriptor, both: true)
-        ring.cancelAll(on: descriptor)
-      }
+      // No `ring.shutdown`: the kernel runs it on a worker that looks the descriptor up late. By then it may be closed
+      // and belong to the next connection.
+      if !isQuiet { ring.cancelAll(on: descriptor) }
     }
     guard isQuiet else { return false }
     ring.close(descriptor)
