@@ -44,13 +44,13 @@ class Etcd:
     """`certificate` and `key` are for clients by TLS, beside plain text."""
 
     def __init__(self, program, directory, processes, certificate, key):
-        self.directory, self.processes = directory, processes
+        self.directory, self.processes, self.children = directory, processes, []
         ports = free_ports(9, first=23300)
         self.plain, self.tls, peers = ports[0:3], ports[3:6], ports[6:9]
         members = ",".join(f"e{i}=http://127.0.0.1:{peers[i]}" for i in range(3))
         for i in range(3):
             plain = f"http://127.0.0.1:{self.plain[i]}"
-            processes.start(
+            self.children.append(processes.start(
                 f"etcd e{i}",
                 [program, "--name", f"e{i}", "--data-dir", os.path.join(directory, f"e{i}"), "--logger", "zap",
                  "--log-outputs", "stderr", "--initial-cluster", members, "--initial-cluster-state", "new",
@@ -58,7 +58,7 @@ class Etcd:
                  "--initial-advertise-peer-urls", f"http://127.0.0.1:{peers[i]}",
                  "--listen-client-urls", f"{plain},https://127.0.0.1:{self.tls[i]}", "--advertise-client-urls", plain,
                  "--cert-file", certificate, "--key-file", key],
-                os.path.join(directory, f"e{i}.log"))
+                os.path.join(directory, f"e{i}.log")))
         processes.wait(self.leader_or_none, "etcd has a leader")
 
     def samples(self, node):
@@ -102,4 +102,4 @@ class Etcd:
                     self.samples(self.leader()), "etcd_debugging_mvcc_current_revision")
             return counts
 
-        return Request("etcd", f"{address}/etcdserverpb.KV/{method}", headers, body, counters, is_write)
+        return Request("etcd", self.children, f"{address}/etcdserverpb.KV/{method}", headers, body, counters, is_write)

@@ -121,4 +121,4 @@ class FileStore:
             return {"reads": sum(metrics.total(page, "filestore_reads_total") for page in pages)}
 
         uri = f"{self.address(node)}/v1/tables/{TABLE['name']}/rows/{key.decode()}"
-        return Request("FileStore", uri, headers, body, counters, is_write)
+        return Request("FileStore", self.children, uri, headers, body, counters, is_write)

@@ -12,6 +12,8 @@ class Result:
     def __init__(self, rate, mean, worst):
         # Requests a second; seconds.
         self.rate, self.mean, self.worst = rate, mean, worst
+        # Processor seconds of all nodes for one request, when somebody has counted them.
+        self.processor = 0.0
 
 
 def seconds(text):

@@ -26,6 +26,16 @@ def steal(before, after):
     return (after[1] - before[1]) / max(1, after[0] - before[0])
 
 
+def processor_seconds(children):
+    """Processor time that these processes have used."""
+    total = 0
+    for child in children:
+        with open(f"/proc/{child.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def load():
     with open("/proc/loadavg", encoding="ascii") as file:
         return file.read().split()[0]

@@ -19,9 +19,9 @@ class Nghttpd:
         self.plain, self.tls = free_ports(2, first=23600)
         common = ["nghttpd", "-a", "127.0.0.1", "-n", "1", "-m", "1000", "-d", folder]
         log = os.path.join(directory, "nghttpd.log")
-        processes.start("nghttpd", common + ["--no-tls", str(self.plain)], log)
-        processes.start("nghttpd (TLS)", common + [str(self.tls), key, certificate], log)
+        self.children = [processes.start("nghttpd", common + ["--no-tls", str(self.plain)], log)]
+        self.children.append(processes.start("nghttpd (TLS)", common + [str(self.tls), key, certificate], log))
 
     def request(self, tls):
         address = f"https://127.0.0.1:{self.tls}" if tls else f"http://127.0.0.1:{self.plain}"
-        return Request("nghttpd", f"{address}/row", [], None, dict, False)
+        return Request("nghttpd", self.children, f"{address}/row", [], None, dict, False)

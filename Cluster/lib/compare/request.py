@@ -2,8 +2,10 @@
 
 
 class Request:
-    """`counters()` gives numbers that must each rise by exactly the number of requests."""
+    """`counters()` gives numbers that must each rise by exactly the number of requests; `children` are the processes of
+    the system that is driven."""
 
-    def __init__(self, system, uri, headers, body, counters, is_write):
-        self.system, self.uri, self.headers, self.body = system, uri, headers, body
+    def __init__(self, system, children, uri, headers, body, counters, is_write):
+        self.system, self.children = system, children
+        self.uri, self.headers, self.body = uri, headers, body
         self.counters, self.is_write = counters, is_write

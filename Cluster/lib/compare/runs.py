@@ -33,7 +33,9 @@ class Runner:
     def once(self, request, shape, count):
         self.processes.check()
         counters, flushes = request.counters(), machine.flushes()
+        processor = machine.processor_seconds(request.children)
         result = h2load.run(request, shape[0], shape[1], count)
+        result.processor = (machine.processor_seconds(request.children) - processor) / count
         self.runs += 1
         check_counters(request, counters, request.counters(), count)
         if request.is_write:

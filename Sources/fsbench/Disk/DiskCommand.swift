@@ -20,11 +20,11 @@ struct DiskCommand: ParsableCommand {
 
   func run() throws {
     try reportingErrors { () throws(BenchError) in
-      let machine = Machine()
+      let (machine, fio) = (Machine(), try Fio())
       let scratch = try Scratch(under: directory)
       let file = "\(scratch.path)/file"
       try Self.makeFile(file)
-      let comparison = DiskComparison(file: file, fio: try Fio(), machine: machine, seconds: seconds)
+      let comparison = DiskComparison(file: file, fio: fio, machine: machine, seconds: seconds)
       var figures: [Figure] = []
       for direction in [DiskProbe.Direction.read, .write] {
         figures += try comparison.figures(direction, rounds: report.rounds)
