@@ -5,8 +5,11 @@ import urllib.request
 
 def fetch(url, context=None):
     """All samples of a page: `name` or `name{label="value",…}` to number."""
-    with urllib.request.urlopen(url, timeout=5, context=context) as answer:
-        text = answer.read().decode()
+    try:
+        with urllib.request.urlopen(url, timeout=5, context=context) as answer:
+            text = answer.read().decode()
+    except OSError as error:
+        raise OSError(f"{url}: {error}") from error
     samples = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
