@@ -66,7 +66,8 @@ extension Node {
       }
       commands.dropTable(table.id)
     case .revoke(let kind, let serial):
-      try commands.revoke(Revocation(kind, serial))
+      // Tools print serials in either case; certificates and tokens carry them in lower case.
+      try commands.revoke(Revocation(kind, serial.lowercased()))
     default: preconditionFailure("only writes are planned")
     }
   }
