@@ -78,7 +78,7 @@ let package = Package(
         argumentParser, yams,
       ]),
     program(
-      "fsbench", ["FileStoreClient", "Server", "Journal", "Store", "Tables", "Ring", "Transport", argumentParser]),
+      "fsbench", ["FileStoreClient", "Raft", "Journal", "Store", "Ring", "Transport", "Primitives", argumentParser]),
     program("simulate", ["Simulator", argumentParser]),
 
     // tests
