@@ -12,16 +12,12 @@
     case staleRead = "stale-read"
     /// The lease counts from the receipt of an answer instead of the sending of what it answers.
     case leaseFromReceipt = "lease-from-receipt"
-    /// A leader commits entries of older terms by counting copies (Raft, figure 8).
-    case commitOlderTerm = "commit-older-term"
     /// A leader counts its own copy of an entry before its disk has it.
     case leaderCountsUnflushed = "leader-counts-unflushed"
     /// A forwarded write that the network delivers twice is executed twice.
     case forwardTwice = "forward-twice"
     /// A checkpoint's superblock is written without waiting for the sync of its pages.
     case checkpointNotSynced = "checkpoint-not-synced"
-    /// A restarted replica votes at once, though it may have promised a leader to wait.
-    case promiseForgotten = "promise-forgotten"
 
     /// The bug of this process. Set once, before anything runs.
     nonisolated(unsafe) package static var planted: PlantedBug?

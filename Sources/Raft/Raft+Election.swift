@@ -51,12 +51,7 @@ extension RaftGroup {
     electionDeadline = clock + electionTimeout
   }
 
-  private var mayVote: Bool {
-    #if PLANTED_BUGS
-      if PlantedBug.promiseForgotten.isPlanted { return true }
-    #endif
-    return clock >= quarantineUntil
-  }
+  private var mayVote: Bool { clock >= quarantineUntil }
   private var isSticky: Bool { leadership != nil || clock < stickyUntil }
 }
 

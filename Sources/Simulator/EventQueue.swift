@@ -61,6 +61,7 @@ enum WorldEvent {
   case tick(Int, life: UInt64)
   case turnEnd(Int, life: UInt64)
   case deliver(to: Int, from: Int, payload: [UInt8])
+  case arrived(at: Int, life: UInt64, from: Int, payload: [UInt8])
   case linkOpened(at: Int, to: Int)
   case linkClosed(at: Int, to: Int)
   case disk(Int, life: UInt64, DiskCompletion)

@@ -129,7 +129,7 @@ struct FaultPlan {
     case "pause": return .pause(victim, length)
     case "one-way cut": return .cut(from: node, to: other, length)
     case "isolation": return .isolate(victim, random.chance(1, outOf: 2) ? length : change(&random))
-    case "stall": return .stall(victim, .milliseconds(20 + random.below(400)), isolated: change(&random))
+    case "stall": return .stall(victim, .milliseconds(50 + random.below(600)), isolated: change(&random))
     case "link break": return .linkBreaks(node, other)
     case "slow disk": return .slowDisk(victim, length)
     case "disk error": return .diskError(victim)

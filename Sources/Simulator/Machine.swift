@@ -25,6 +25,8 @@ final class Machine {
   /// It was asked to stop.
   var isStopping = false
   var crashesAt: CrashMoment?
+  /// With the next payload that it sends it stands still, and is cut off when it goes on.
+  var stallsAt: (length: Nanoseconds, isolated: Nanoseconds)?
   /// Its log is closed; the process lives on for a moment.
   var isLeaving = false
   var isDiskSlow = false
@@ -70,6 +72,7 @@ final class Machine {
     isCheckpointing = false
     isStopping = false
     crashesAt = nil
+    stallsAt = nil
     isLeaving = false
     tickAt = .never
     failsNextLogWrite = false

@@ -15,6 +15,7 @@ extension Simulation {
       machine.isDiskSlow = false
       machine.failsNextLogWrite = false
       machine.crashesAt = nil
+      machine.stallsAt = nil
       machine.pausedUntil = .zero
     }
     for machine in machines where machine.isUp { resume(machine) }

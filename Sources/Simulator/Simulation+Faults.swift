@@ -15,7 +15,7 @@ extension Simulation {
     case .pause(let victim, let length): pause(machine(victim), length)
     case .cut(let from, let to, let length): cut(from, to, length)
     case .isolate(let victim, let length): isolate(machine(victim), length)
-    case .stall(let victim, let length, let isolated): stall(machine(victim), length, isolated)
+    case .stall(let victim, let length, let isolated): machine(victim).stallsAt = (length, isolated)
     case .heal(let from, let to): heal(from, to)
     case .linkBreaks(let a, let b): breakLink(a, b)
     case .slowDisk(let victim, let length): slowDisk(machine(victim), length)
@@ -162,9 +162,11 @@ extension Simulation {
     }
   }
 
-  private func stall(_ machine: Machine, _ length: Nanoseconds, _ isolated: Nanoseconds) {
+  /// The machine has sent something. If it is to stall it does so now: answers arrive and wait, then it is cut off.
+  func sent(_ machine: Machine) {
+    guard let (length, isolated) = machine.stallsAt else { return }
+    machine.stallsAt = nil
     pause(machine, length)
-    // What had been sent to it has arrived, and waits.
     queue.add(.fault(.isolate(.node(machine.index), isolated)), at: now + .milliseconds(2))
   }
 

@@ -14,8 +14,15 @@ extension Simulation {
 
   func deliver(_ payload: [UInt8], from: Int, to machine: Machine) {
     guard machine.isUp, !network.isCut(from: from, to: machine.index) else { return }
+    arrived(payload, from: from, at: machine, machine.life)
+  }
+
+  /// A payload is in the machine's memory: no cut takes it away, only the end of the process does.
+  func arrived(_ payload: [UInt8], from: Int, at machine: Machine, _ life: UInt64) {
+    guard machine.isUp, machine.life == life else { return }
     if isPaused(machine) {
-      return queue.add(.deliver(to: machine.index, from: from, payload: payload), at: machine.pausedUntil)
+      return queue.add(
+        .arrived(at: machine.index, life: life, from: from, payload: payload), at: machine.pausedUntil)
     }
     story.feed(now.nanoseconds, UInt64(payload.count) << 8 | UInt64(from << 4 | machine.index))
     tell(machine, .received(from: machines[from].id, payload: payload))

@@ -67,6 +67,7 @@ extension Simulation {
     for order in effects.checkpoint { performCheckpoint(order, of: machine) }
     for read in effects.pageReads { orderPageRead(read, of: machine) }
     for (to, payload) in effects.sends { send(payload, from: machine, to: Int(to.rawValue) - 1) }
+    if !effects.sends.isEmpty { sent(machine) }
     for (id, reply) in effects.replies { sendReply(reply, number: id.rawValue, from: machine) }
     if let failed = effects.failed {
       story.tell(now, "\(machine.id) failed: \(failed.text)")

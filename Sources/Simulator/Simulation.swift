@@ -142,6 +142,7 @@ final class Simulation {
     case .tick(let index, let life): tick(machines[index], life)
     case .turnEnd(let index, let life): endTurn(machines[index], life)
     case .deliver(let to, let from, let payload): deliver(payload, from: from, to: machines[to])
+    case .arrived(let at, let life, let from, let payload): arrived(payload, from: from, at: machines[at], life)
     case .linkOpened(let at, let to): linkChanged(machines[at], to: to, isOpen: true)
     case .linkClosed(let at, let to): linkChanged(machines[at], to: to, isOpen: false)
     case .disk(let index, let life, let completion): diskCompleted(machines[index], life, completion)
