@@ -32,7 +32,8 @@ extension Node {
     let logBytes = journal.statistics.bytesWritten - checkpoint.logBytesAtBegin
     let dirty = store.statistics.dirtyPages
     guard
-      logBytes >= settings.limits.checkpointLogBytes || dirty > store.limits.framesMax / 4 || isApplyStalled
+      logBytes > 0 && logBytes >= settings.limits.checkpointLogBytes || dirty > store.limits.framesMax / 4
+        || isApplyStalled
         || isLogLong
     else { return }
     beginCheckpoint()

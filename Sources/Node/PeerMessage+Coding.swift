@@ -10,6 +10,9 @@ enum PeerLimits {
   static let bodyBytesMax = 17 << 20
   static let entryBytesMax = 2 << 20
   static let entriesMax = 1 << 16
+  /// Versions hold 44 bits of an index; a million are left for what follows it in a message.
+  static let indexMax: UInt64 = 1 << 44 - 1 << 20
+  static let operationsMax: UInt64 = 1 << 20
 }
 
 private enum Kind: UInt8 {
@@ -137,7 +140,11 @@ extension ByteReader {
     for _ in 0..<count { texts.append(try readText(limit: PeerLimits.textBytesMax)) }
     return texts
   }
-  mutating func readIndex() throws(DecodeError) -> LogIndex { LogIndex(try readVarint()) }
+  mutating func readIndex() throws(DecodeError) -> LogIndex {
+    let index = try readVarint()
+    guard index <= PeerLimits.indexMax else { throw .invalid("an index beyond every log") }
+    return LogIndex(index)
+  }
 }
 
 extension Operation {
@@ -342,7 +349,8 @@ extension Problem {
     table = try reader.readOptionalText()
     key = try reader.readOptionalText()
     let position = try reader.readVarint()
-    operation = position == 0 ? nil : Int(truncatingIfNeeded: position - 1)
+    guard position <= PeerLimits.operationsMax else { throw .invalid("a position beyond every batch") }
+    operation = position == 0 ? nil : Int(position - 1)
     let version: UInt64 = try reader.read()
     currentETag = version == 0 ? nil : Timestamp(version)
     let seconds: UInt32 = try reader.read()

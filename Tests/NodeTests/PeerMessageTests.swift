@@ -1,0 +1,198 @@
+import Primitives
+import Raft
+import Testing
+
+@testable import Node
+
+/// A message of every kind, with every field used somewhere.
+enum PeerSamples {
+  static let a = Member(node: NodeID(1), incarnation: Incarnation(0x1111))
+  static let b = Member(node: NodeID(2), incarnation: Incarnation(0x2222_3333_4444_5555))
+
+  static func raft(_ body: RaftMessage.Body) -> PeerMessage {
+    .raft(RaftMessage(shard: ShardID(1), from: a, to: b, term: Term(300), body: body))
+  }
+
+  static let raftBodies: [RaftMessage.Body] = [
+    .preVote(VoteRequest(lastIndex: LogIndex(9), lastTerm: Term(2), transfer: false)),
+    .preVoteReply(granted: true),
+    .vote(VoteRequest(lastIndex: LogIndex(900), lastTerm: Term(299), transfer: true)),
+    .voteReply(granted: false),
+    .append(
+      Append(
+        previousIndex: LogIndex(7), previousTerm: Term(3),
+        entries: [
+          Entry(index: LogIndex(8), term: Term(3), kind: .noop, payload: []),
+          Entry(index: LogIndex(9), term: Term(300), kind: .command, payload: [1, 2, 3]),
+        ], commit: LogIndex(6), heldByAll: LogIndex(5), sentAt: Instant(nanoseconds: 77), readRound: 4)),
+    .appendReply(
+      AppendReply(
+        outcome: .accepted(match: LogIndex(8), received: LogIndex(9)), sentAt: Instant(nanoseconds: 77), readRound: 4)),
+    .appendReply(
+      AppendReply(
+        outcome: .rejected(previousIndex: LogIndex(7), hintIndex: LogIndex(3), hintTerm: Term(2)), sentAt: .zero,
+        readRound: 0)),
+    .timeoutNow(target: b),
+  ]
+
+  static let path = RowPath(table: "t", key: Array("a%2Fb".utf8))
+
+  static var scan: ScanQuery {
+    var query = ScanQuery(table: "t")
+    query.start = [1]
+    query.end = []
+    query.limit = Array("10".utf8)
+    query.cursor = [9, 9]
+    query.lines = true
+    return query
+  }
+
+  static let operations: [Operation] = [
+    .get(path, columns: nil), .get(path, columns: Array("a,b".utf8)),
+    .put(path, body: Array("{}".utf8), .none), .put(path, body: [], .ifMatch(Timestamp(5))),
+    .patch(path, body: [1], .ifNoneMatch), .delete(path, .none), .scan(scan), .lookup(body: [1, 2]), .batch(body: []),
+    .createTable(body: [3]), .listTables, .describeTable("t"), .dropTable("ü"), .revoke(kind: .token, serial: "ab"),
+    .transferLeadership(ShardID(1), to: NodeID(3)),
+  ]
+
+  static var replies: [ForwardOutcome] {
+    var full = Reply(status: 201, etag: Timestamp(1 << 20), body: [4])
+    full.location = [1]
+    full.cursor = [2]
+    var problem = Problem(.conditionFailed, "It changed.")
+    problem.leader = "n1"
+    problem.table = "t"
+    problem.key = "k"
+    problem.operation = 0
+    problem.currentETag = Timestamp(7)
+    return [
+      .answered(full), .answered(Reply(problem)), .answered(Reply(.overloaded)), .notLeader(nil),
+      .notLeader(NodeID(2)),
+    ]
+  }
+
+  static let status = NodeStatus(
+    node: NodeID(2), version: "0.1", state: "ready", limits: ["one", "two"],
+    replicas: [
+      ReplicaStatus(
+        shard: ShardID(1), role: "leader", term: Term(4), leader: NodeID(2), commitIndex: LogIndex(10),
+        appliedIndex: LogIndex(9), lastIndex: LogIndex(11), heldByAll: LogIndex(8), stateHash: 0xABCD, rows: 3,
+        logBytes: 4096, logBytesMax: 1 << 30)
+    ])
+
+  static var all: [PeerMessage] {
+    raftBodies.map(raft)
+      + operations.map { .forward(id: 42, remaining: .milliseconds(5), $0) }
+      + replies.map { .forwardReply(id: 42, $0) }
+      + [.statusRequest(id: 1), .statusReply(id: 1, status)]
+  }
+}
+
+private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
+  var writer = ByteWriter()
+  for message in messages { message.encode(into: &writer) }
+  return writer.bytes
+}
+
+@Suite struct PeerMessageTests {
+  @Test func everyKindComesBackAsItWas() throws {
+    for message in PeerSamples.all {
+      #expect(try PeerMessage.decodeAll(encoded([message])) == [message])
+    }
+    #expect(try PeerMessage.decodeAll(encoded(PeerSamples.all)) == PeerSamples.all)
+  }
+
+  @Test func goldenBytesOfAVote() {
+    #expect(
+      encoded([PeerSamples.raft(PeerSamples.raftBodies[2])])
+        == [
+          1, 28, 0, 0, 0,  // kind, length
+          1, 1, 0x11, 0x11, 0, 0, 0, 0, 0, 0,  // shard, from
+          2, 0x55, 0x55, 0x44, 0x44, 0x33, 0x33, 0x22, 0x22,  // to
+          0xAC, 0x02,  // term 300
+          3, 0x84, 0x07, 0xAB, 0x02, 1,  // vote: index 900, term 299, transfer
+        ].withLength())
+  }
+
+  @Test func goldenBytesOfAnAppend() {
+    #expect(
+      encoded([PeerSamples.raft(PeerSamples.raftBodies[4])])
+        == [
+          1, 0, 0, 0, 0,
+          1, 1, 0x11, 0x11, 0, 0, 0, 0, 0, 0, 2, 0x55, 0x55, 0x44, 0x44, 0x33, 0x33, 0x22, 0x22, 0xAC, 0x02,
+          5, 7, 3, 6, 5, 77, 0, 0, 0, 0, 0, 0, 0, 4,  // append: previous, commit, held, sent at, round
+          2, 3, 0, 0, 0xAC, 0x02, 1, 3, 1, 2, 3,  // two entries: term, kind, payload
+        ].withLength())
+  }
+
+  @Test func goldenBytesOfAForwardAndItsAnswer() {
+    let put = Operation.put(PeerSamples.path, body: Array("{}".utf8), .ifMatch(Timestamp(5)))
+    #expect(
+      encoded([.forward(id: 42, remaining: Nanoseconds(1000), put)])
+        == [
+          2, 0, 0, 0, 0,
+          42, 0, 0, 0, 0, 0, 0, 0, 0xE8, 0x03, 0, 0, 0, 0, 0, 0,
+          2, 1, 0x74, 5, 0x61, 0x25, 0x32, 0x46, 0x62, 2, 0x7B, 0x7D, 1, 5, 0, 0, 0, 0, 0, 0, 0,
+        ].withLength())
+    #expect(
+      encoded([.forwardReply(id: 42, .answered(Reply(status: 204)))])
+        == [
+          3, 0, 0, 0, 0,
+          42, 0, 0, 0, 0, 0, 0, 0, 1, 0xCC, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ].withLength())
+  }
+
+  @Test func aTruncatedPayloadIsRefusedAtEveryLength() {
+    for message in PeerSamples.all {
+      let bytes = encoded([message])
+      for count in 1..<bytes.count {
+        #expect(throws: DecodeError.self) { try PeerMessage.decodeAll(Array(bytes[..<count])) }
+      }
+    }
+  }
+
+  @Test func unknownKindsAreSkippedAndBytesBehindAMessageRefused() throws {
+    let known = PeerMessage.statusRequest(id: 3)
+    #expect(try PeerMessage.decodeAll([200, 2, 0, 0, 0, 9, 9] + encoded([known])) == [known])
+    #expect(throws: DecodeError.self) {
+      try PeerMessage.decodeAll([4, 9, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0])
+    }
+  }
+
+  /// Whatever bytes come: refused, or messages that can be encoded again and mean the same.
+  @Test func damagedPayloadsNeverTrap() throws {
+    var random = SeededRandom(seed: 11)
+    let samples = PeerSamples.all.map { encoded([$0]) }
+    var understood = 0
+    for _ in 0..<20_000 {
+      var bytes = samples[Int(random.below(UInt64(samples.count)))]
+      for _ in 0...random.below(3) {
+        let place = Int(random.below(UInt64(bytes.count)))
+        // Varints of many bytes come from runs of high bits.
+        bytes[place] = random.chance(1, outOf: 3) ? 0xFF : UInt8(truncatingIfNeeded: random.next())
+      }
+      guard let messages = try? PeerMessage.decodeAll(bytes) else { continue }
+      understood += 1
+      #expect(try PeerMessage.decodeAll(encoded(messages)) == messages)
+    }
+    #expect(understood > 100)
+  }
+
+  @Test func numbersBeyondEveryLogAreRefused() {
+    let append = Append(
+      previousIndex: LogIndex(.max), previousTerm: Term(1),
+      entries: [Entry(index: LogIndex(1), term: Term(1), kind: .noop, payload: [])], commit: .zero, heldByAll: .zero,
+      sentAt: .zero, readRound: 0)
+    #expect(throws: DecodeError.self) { try PeerMessage.decodeAll(encoded([PeerSamples.raft(.append(append))])) }
+  }
+}
+
+extension [UInt8] {
+  /// With the length of the one message patched in, so that golden bytes can be written without counting.
+  fileprivate func withLength() -> [UInt8] {
+    var copy = self
+    let length = UInt32(count - 5)
+    for place in 0..<4 { copy[1 + place] = UInt8(truncatingIfNeeded: length >> (8 * UInt32(place))) }
+    return copy
+  }
+}

@@ -1,0 +1,85 @@
+import Primitives
+import Raft
+import Tables
+import Testing
+
+@testable import Node
+
+@Suite struct BootsTests {
+  @Test func goldenBytes() {
+    var boots = Boots(directory: 0x0A0B)
+    _ = boots.add(nonce: 0xFF)
+    let body: [UInt8] =
+      Array("FSboots1".utf8) + [0x0B, 0x0A, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+      + [1, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0, 0, 0, 0, 0, 0, 0]
+    let checksum = crc32c(body)
+    #expect(boots.encoded() == body + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> (8 * UInt32($0))) })
+  }
+
+  @Test func startsAreNumberedAndComeBack() throws {
+    var boots = Boots(directory: 7)
+    #expect(boots.last == nil)
+    #expect(boots.add(nonce: 11) == Boots.Boot(number: 1, nonce: 11))
+    #expect(boots.add(nonce: 12) == Boots.Boot(number: 2, nonce: 12))
+    #expect(try Boots(decoding: boots.encoded()) == boots)
+  }
+
+  @Test func onlyTheNewestAreKept() throws {
+    var boots = Boots(directory: 7)
+    for nonce in 0..<UInt64(Boots.countMax) + 10 { _ = boots.add(nonce: nonce) }
+    #expect(boots.list.count == Boots.countMax)
+    #expect(boots.list.first?.number == 11)
+    #expect(try Boots(decoding: boots.encoded()) == boots)
+  }
+
+  @Test func everyDamageIsRefused() {
+    var boots = Boots(directory: 7)
+    _ = boots.add(nonce: 1)
+    let good = boots.encoded()
+    for place in good.indices {
+      var bad = good
+      bad[place] ^= 0x10
+      #expect(throws: DecodeError.self) { try Boots(decoding: bad) }
+      #expect(throws: DecodeError.self) { try Boots(decoding: Array(good[..<place])) }
+    }
+    #expect(throws: DecodeError.self) { try Boots(decoding: good + [0]) }
+  }
+}
+
+@Suite struct ReplicaRecordTests {
+  private var record: ReplicaRecord {
+    var totals = ShardTotals()
+    totals.stateHash = 0x55
+    totals.rows = 3
+    let member = Member(node: NodeID(2), incarnation: Incarnation(0x22))
+    return ReplicaRecord(
+      appliedIndex: LogIndex(9), appliedOrdinal: 1, appliedTerm: Term(4), totals: totals,
+      configurationIndex: LogIndex(1), configuration: Configuration(voters: [member]),
+      hardState: HardState(term: Term(5), vote: member))
+  }
+
+  @Test func goldenBytes() {
+    let configuration = record.configuration.encoded()
+    var expected: [UInt8] = [1, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
+    expected += [0x55, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    expected += [UInt8(configuration.count), 0, 0, 0] + configuration
+    expected += [5, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0x22, 0, 0, 0, 0, 0, 0, 0]
+    #expect(record.encoded() == expected)
+  }
+
+  @Test func itComesBackWithAndWithoutAVote() throws {
+    #expect(try ReplicaRecord(decoding: record.encoded()) == record)
+    var unvoted = record
+    unvoted.hardState.vote = nil
+    #expect(try ReplicaRecord(decoding: unvoted.encoded()) == unvoted)
+  }
+
+  @Test func truncatedAndLongerRecordsAreRefused() {
+    let good = record.encoded()
+    for count in 0..<good.count {
+      #expect(throws: DecodeError.self) { try ReplicaRecord(decoding: Array(good[..<count])) }
+    }
+    #expect(throws: DecodeError.self) { try ReplicaRecord(decoding: good + [0]) }
+    #expect(throws: DecodeError.self) { try ReplicaRecord(decoding: [2] + good.dropFirst()) }
+  }
+}
