@@ -182,14 +182,17 @@ extension LinearizabilitySearch {
     }
   }
 
-  /// A move for each known operation that is impossible in `state` and possible in `after`.
+  /// A move for each known operation that is possible in `after`, and in `state` impossible or possible only by taking
+  /// the version that it tells for that of a row whose version nobody was told: it may be the unknown write's instead.
   private func addFollowers(
     of chain: [Int], from state: RegisterState, to after: RegisterState, into found: inout [Move]
   ) {
+    let hasUntoldVersion = state.isPresent && state.version == .zero
     var entry = list.first
     while list.isCall(entry) {
       let operation = entry / 2
-      if follow(state, by: operation) == nil, let next = follow(after, by: operation) {
+      let isNeeded = hasUntoldVersion || follow(state, by: operation) == nil
+      if isNeeded, let next = follow(after, by: operation) {
         found.append(Move(operation: operation, state: next, chain: chain))
       }
       entry = list.next(entry)

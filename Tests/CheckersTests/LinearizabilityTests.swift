@@ -194,6 +194,15 @@ import Testing
     #expect(without.violation != nil)
   }
 
+  @Test func aToldVersionMayBeItsOwn() {
+    var script = Script()
+    script.op(1, 1, 2, .put(value: 4), .created(version: nil))
+    script.unknown(2, 3, .put(value: 6))
+    script.op(3, 5, 6, .put(value: 8, .ifVersion(version(1))), .conditionFailed(.version(version(9))))
+    script.op(3, 7, 8, .get, .found(value: 6, version: version(9)))
+    #expect(script.verdict == .linearizable)
+  }
+
   @Test func aConditionStillHoldsForIt() {
     var script = Script()
     script.op(1, 1, 2, .put(value: 1), .created(version: version(1)))
