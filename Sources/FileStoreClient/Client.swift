@@ -287,12 +287,14 @@ public final class Client {
 
   private func conclude(_ exchange: Exchange, _ outcome: AttemptOutcome, _ now: Instant) {
     exchange.attempts = max(exchange.attempts, 1)
+    let mayHaveExecutedBefore = exchange.mayHaveExecuted
     exchange.note(outcome)
     let decision = policy.decide(
       outcome, of: exchange.request, attempt: exchange.attempts, left: exchange.deadline - now, random: &random)
     switch decision {
     case .deliver:
-      if case .answered(let response) = outcome {
+      if case .answered(var response) = outcome {
+        response.mayHaveExecutedBefore = mayHaveExecutedBefore
         exchange.finish(.success(response))
       } else {
         exchange.finish(.failure(exchange.error))

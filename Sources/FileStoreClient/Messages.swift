@@ -57,6 +57,9 @@ public struct ClientResponse: Sendable {
   public var streamError: String?
   /// The node that answered, by its position in the configuration.
   public var endpoint: Int
+  /// An earlier attempt of the same request may have been executed, whatever this answer to the last one says. Only for
+  /// requests that may be executed twice: no other is sent again after such an attempt.
+  public var mayHaveExecutedBefore = false
 
   public init(status: Int, body: [UInt8] = [], endpoint: Int = 0) {
     self.status = status
