@@ -1,5 +1,4 @@
 // swift-tools-version: 6.2
-import Foundation
 import PackageDescription
 
 let strict: [SwiftSetting] = [
@@ -13,20 +12,14 @@ func target(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+func program(
+  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil, exclude: [String] = []
+) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, path: path, exclude: exclude, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
-}
-
-/// While the first targets are being written: only those that exist.
-func present(_ all: [Target]) -> [Target] {
-  let root = Context.packageDirectory
-  return all.filter {
-    FileManager.default.fileExists(atPath: root + ($0.type == .test ? "/Tests/" : "/Sources/") + $0.name)
-  }
 }
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -42,7 +35,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
-  targets: present([
+  targets: [
     // ground
     .target(name: "CLinux"),
     .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
@@ -80,6 +73,8 @@ let package = Package(
     program(
       "fsbench", ["FileStoreClient", "Raft", "Journal", "Store", "Ring", "Transport", "Primitives", argumentParser]),
     program("simulate", ["Simulator", argumentParser]),
+    program(
+      "ChaosTests", ["FileStoreClient", "Checkers", "Primitives", argumentParser], path: "ChaosTests", exclude: ["run"]),
 
     // tests
     tests("PrimitivesTests", ["Primitives"]),
@@ -96,5 +91,5 @@ let package = Package(
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Primitives"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
-  ])
+  ]
 )

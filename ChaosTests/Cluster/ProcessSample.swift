@@ -1,0 +1,88 @@
+import Foundation
+
+/// What `/proc` and the file system say about a node.
+struct ProcessSample {
+  var residentBytes: UInt64
+  var descriptors: Int
+  var logBytes: UInt64
+
+  /// Nil when there is no such process.
+  init?(pid: Int32, data: String) {
+    guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8),
+      let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
+      let kilobytes = line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap({ UInt64($0) }),
+      let open = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
+    else { return nil }
+    residentBytes = kilobytes << 10
+    descriptors = open.count
+    logBytes = Self.bytes(under: data)
+  }
+
+  /// The log segments of all lanes.
+  private static func bytes(under data: String) -> UInt64 {
+    var sum: UInt64 = 0
+    for lane in (try? FileManager.default.contentsOfDirectory(atPath: data)) ?? [] where lane.hasPrefix("lane-") {
+      let log = "\(data)/\(lane)/log"
+      for file in (try? FileManager.default.contentsOfDirectory(atPath: log)) ?? [] {
+        var facts = stat()
+        if stat("\(log)/\(file)", &facts) == 0 { sum += UInt64(facts.st_blocks) * 512 }
+      }
+    }
+    return sum
+  }
+
+  /// State and consumed processor time in seconds; nil when there is no such process.
+  static func processor(_ pid: Int32) -> (state: Substring, cpuSeconds: Double)? {
+    guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+      let name = text.lastIndex(of: ")")
+    else { return nil }
+    let fields = text[text.index(after: name)...].split(separator: " ")
+    guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else { return nil }
+    return (fields[0], (user + system) / Double(sysconf(Int32(_SC_CLK_TCK))))
+  }
+}
+
+/// The whole machine: how far the figures of a run can be trusted.
+struct MachineSample {
+  var loadAverage: Double
+  var stolen: UInt64
+  var all: UInt64
+
+  init() {
+    let load = (try? String(contentsOfFile: "/proc/loadavg", encoding: .utf8)) ?? ""
+    loadAverage = load.split(separator: " ").first.flatMap { Double($0) } ?? 0
+    let stat = (try? String(contentsOfFile: "/proc/stat", encoding: .utf8)) ?? ""
+    let ticks = stat.split(separator: "\n").first?.split(separator: " ").dropFirst().compactMap { UInt64($0) } ?? []
+    stolen = ticks.count > 7 ? ticks[7] : 0
+    all = ticks.prefix(8).reduce(0, +)
+  }
+
+  /// The share of all processor time since `earlier` that the host took away.
+  func stolenShare(since earlier: MachineSample) -> Double {
+    all > earlier.all ? Double(stolen - earlier.stolen) / Double(all - earlier.all) : 0
+  }
+}
+
+/// The flush counter of the disk under a directory: evidence that durable writes reach the device.
+struct FlushCounter {
+  private let path: String
+
+  /// Nil when the file system stands on no block device (tmpfs).
+  init?(directory: String) {
+    var facts = stat()
+    guard stat(directory, &facts) == 0 else { return nil }
+    let major = (facts.st_dev >> 8) & 0xFFF | (facts.st_dev >> 32) & ~0xFFF
+    let minor = facts.st_dev & 0xFF | (facts.st_dev >> 12) & ~0xFF
+    let device = "/sys/dev/block/\(major):\(minor)"
+    // Flushes are counted by whole disks.
+    path = access(device + "/partition", F_OK) == 0 ? device + "/../stat" : device + "/stat"
+    guard read() != nil else { return nil }
+  }
+
+  /// Flushes that the device has finished: the 16th number.
+  func read() -> UInt64? {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
+    let fields = text.split(whereSeparator: { $0 == " " || $0 == "\n" })
+    return fields.count > 15 ? UInt64(fields[15]) : nil
+  }
+}
