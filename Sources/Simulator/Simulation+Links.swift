@@ -29,7 +29,12 @@ extension Simulation {
   }
 
   func linkChanged(_ machine: Machine, to: Int, isOpen: Bool) {
-    guard let node = machine.node, node.isOpen else { return }
+    guard let node = machine.node else { return }
+    guard node.isOpen else {
+      // A real link is tried again until somebody listens.
+      if isOpen { queue.add(.linkOpened(at: machine.index, to: to), at: now + .milliseconds(20)) }
+      return
+    }
     guard !isOpen || machines[to].isUp, machine.linksUp[to] != isOpen else { return }
     machine.linksUp[to] = isOpen
     tell(machine, isOpen ? .linkOpened(machines[to].id) : .linkClosed(machines[to].id))
