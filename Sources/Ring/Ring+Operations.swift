@@ -30,11 +30,22 @@ extension Ring {
     }
   }
 
-  /// Receives what has come, up to the buffer's size; result 0: the peer has ended.
-  package func receive(_ socket: Int32, into buffer: UnsafeMutableRawBufferPointer, token: UInt64) {
+  /// Receives what has come, up to the buffer's size; result 0: the peer has ended. `expectingNothing` when the last
+  /// receive emptied the socket: the kernel then waits before it looks, instead of looking twice.
+  package func receive(
+    _ socket: Int32, into buffer: UnsafeMutableRawBufferPointer, expectingNothing: Bool = false, token: UInt64
+  ) {
     guard let entry = entry(.receive, socket, token, buffer.count) else { return }
     io_uring_prep_recv(entry, socket, buffer.baseAddress, buffer.count, 0)
+    if expectingNothing, isDeferred { entry.pointee.ioprio |= Ring.pollFirst }
     entry.pointee.user_data = token
+  }
+
+  /// Sends what the socket takes at once, without a completion: the count, 0 when it takes nothing now or has failed.
+  /// Whatever is left is for `send`, which waits, and tells of a failure. Costs no turn of the loop, as a completion does.
+  package func sendNow(_ socket: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+    if faults != nil { return 0 }
+    return max(0, Glibc.send(socket, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)))
   }
 
   /// Sends all of the bytes; a smaller count than asked comes only with an error or a timeout of the connection.

@@ -32,6 +32,9 @@ package final class Ring {
   @usableFromInline package static let ownToken = UInt64.max
 
   let ring: UnsafeMutablePointer<io_uring>
+  /// IORING_RECVSEND_POLL_FIRST, which Swift does not import. Kernels before 5.19 refuse it.
+  static let pollFirst: UInt16 = 1
+
   /// Times of `timeout` operations; the kernel reads them when the entry is submitted, so as many as entries suffice.
   let times: UnsafeMutablePointer<__kernel_timespec>
   let entries: Int

@@ -139,8 +139,9 @@ package final class Server {
     step(.turnEnded)
     perform()
     goOnStopping()
-    clients.flush()
+    // What the followers have to make durable comes first: answers wait for it.
     for link in links { link.flush() }
+    clients.flush()
   }
 
   func step(_ event: NodeEvent) { node.step(event, at: now, into: &effects) }

@@ -158,6 +158,13 @@ final class Clients {
     markDirty(connection)
   }
 
+  /// What the socket does not take at once, and what is produced after it took all, goes by the ring.
+  private func send(_ bytes: UnsafeRawBufferPointer, _ connection: Connection) {
+    let taken = connection.socket.sendNow(bytes)
+    counters.bytesSent += UInt64(taken)
+    if let rest = connection.transport.didSend(taken) ?? connection.transport.takeOutput() { submit(rest, connection) }
+  }
+
   private func submit(_ bytes: UnsafeRawBufferPointer, _ connection: Connection) {
     connection.sendingSince = now
     connection.socket.send(bytes)
@@ -183,7 +190,7 @@ final class Clients {
 
   private func flush(_ connection: Connection) {
     guard !connection.isEnding else { return }
-    if !connection.socket.isSending, let bytes = connection.transport.takeOutput() { submit(bytes, connection) }
+    if !connection.socket.isSending, let bytes = connection.transport.takeOutput() { send(bytes, connection) }
     takeEvents(connection)
     countWaiting(connection)
     if connection.transport.isFinished || isDrained(connection) { return end(connection) }

@@ -2,7 +2,8 @@ import Ring
 
 /// A socket's operations in flight, and its orderly end: cancel them, let every one complete, close.
 ///
-/// At most one receive and one send are in flight. The receive buffer belongs to the kernel while `isReceiving`.
+/// At most one receive and one send are in flight. The receive buffer belongs to the kernel while `isReceiving`. What is
+/// to be sent is first offered by `sendNow`: most sockets take it, and no completion has to be awaited.
 final class SocketPump {
   let descriptor: Int32
   private let ring: Ring
@@ -42,7 +43,7 @@ final class SocketPump {
       buffer = .allocate(byteCount: larger, alignment: 16)
     }
     isReceiving = true
-    ring.receive(descriptor, into: buffer, token: receiveToken)
+    ring.receive(descriptor, into: buffer, expectingNothing: !wasFull, token: receiveToken)
   }
 
   /// The bytes that came; valid until the next `receive`. Empty: the end, or an error.
@@ -51,6 +52,12 @@ final class SocketPump {
     guard result > 0, !isClosing else { return UnsafeRawBufferPointer(start: nil, count: 0) }
     wasFull = Int(result) == buffer.count
     return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<Int(result)])
+  }
+
+  /// How many bytes the socket took at once.
+  func sendNow(_ bytes: UnsafeRawBufferPointer) -> Int {
+    precondition(!isSending, "bytes leave in order")
+    return ring.sendNow(descriptor, bytes)
   }
 
   func send(_ bytes: UnsafeRawBufferPointer) {

@@ -202,8 +202,9 @@ final class Link {
   /// Sends what the turn produced.
   func flush() {
     guard let connection = current, let socket, !socket.isSending, let bytes = connection.takeOutput() else { return }
+    guard let rest = connection.didSend(socket.sendNow(bytes)) ?? connection.takeOutput() else { return }
     sender = connection
-    socket.send(bytes)
+    socket.send(rest)
   }
 
   private var current: PeerConnection? {
