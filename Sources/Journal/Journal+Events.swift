@@ -6,7 +6,7 @@ import Raft
 
 extension Journal {
   /// Takes in a fact. Orders for writes come from the `flush` that ends the turn.
-  package mutating func step(_ event: JournalEvent, at now: Instant, into effects: inout JournalEffects) {
+  package func step(_ event: JournalEvent, at now: Instant, into effects: inout JournalEffects) {
     switch event {
     case .written(let id): handleWritten(id, at: now, into: &effects)
     case .writeFailed(let id, let errno): handleWriteFailed(id, errno: errno, into: &effects)
@@ -22,7 +22,7 @@ extension Journal {
 
   // MARK: Writes
 
-  private mutating func handleWritten(_ id: WriteID, at now: Instant, into effects: inout JournalEffects) {
+  private func handleWritten(_ id: WriteID, at now: Instant, into effects: inout JournalEffects) {
     guard let first = inFlight.first, id >= first.sequence, id - first.sequence < UInt64(inFlight.count) else {
       preconditionFailure("a write in flight was reported")
     }
@@ -39,7 +39,7 @@ extension Journal {
   }
 
   /// The block and all before it are durable.
-  private mutating func retire(_ block: BlockInFlight, into effects: inout JournalEffects) {
+  private func retire(_ block: BlockInFlight, into effects: inout JournalEffects) {
     watermark = block.sequence
     segments.setDurableEnd(use: block.use, block.write.offset + UInt64(block.write.count))
     for end in block.ends { effects.add(.persisted(end.shard, end.id)) }
@@ -51,7 +51,7 @@ extension Journal {
     }
   }
 
-  private mutating func handleWriteFailed(_ id: WriteID, errno: Int32, into effects: inout JournalEffects) {
+  private func handleWriteFailed(_ id: WriteID, errno: Int32, into effects: inout JournalEffects) {
     guard let position = inFlight.firstIndex(where: { $0.sequence == id }) else {
       preconditionFailure("a write in flight was reported")
     }
@@ -62,7 +62,7 @@ extension Journal {
   }
 
   /// The first fault counts. Blocks before a bad one may still become durable and be reported; nothing new is formed.
-  mutating func fail(_ fault: JournalFault, into effects: inout JournalEffects) {
+  func fail(_ fault: JournalFault, into effects: inout JournalEffects) {
     if case .failed = phase { return }
     phase = .failed(fault)
     waiting.removeAll()
@@ -74,7 +74,7 @@ extension Journal {
 
   // MARK: Groups
 
-  private mutating func handleCheckpointed(_ shard: ShardID, _ index: LogIndex, _ hardState: HardState?) {
+  private func handleCheckpointed(_ shard: ShardID, _ index: LogIndex, _ hardState: HardState?) {
     let slot = shards.obtain(shard)
     shards.logs[slot].noteCheckpoint(index, segments: &segments)
     if let hardState, shards.logs[slot].hardState.map({ hardState.covers($0) }) ?? true {
@@ -83,13 +83,13 @@ extension Journal {
     maybeFreeOldest()
   }
 
-  private mutating func handleHeld(_ shard: ShardID, _ index: LogIndex) {
+  private func handleHeld(_ shard: ShardID, _ index: LogIndex) {
     let slot = shards.obtain(shard)
     shards.logs[slot].noteHeld(index, segments: &segments)
     maybeFreeOldest()
   }
 
-  private mutating func handleShutdown(into effects: inout JournalEffects) {
+  private func handleShutdown(into effects: inout JournalEffects) {
     switch phase {
     case .open: phase = .closing
     case .opening: close(into: &effects)

@@ -6,7 +6,7 @@ import Raft
 
 extension Journal {
   /// Ends a turn: forms blocks of all that waits, as many as may be in flight.
-  package mutating func flush(at now: Instant, into effects: inout JournalEffects) {
+  package func flush(at now: Instant, into effects: inout JournalEffects) {
     if fault != nil || phase == .closed { return }
     prepareAhead(at: now, into: &effects)
     if phase == .opening {
@@ -25,7 +25,7 @@ extension Journal {
   var hasRecordsWaiting: Bool { !waiting.isEmpty || !restated.isEmpty }
 
   /// An order without content is as durable as the order before it.
-  private mutating func skipEmptyOrders(into effects: inout JournalEffects) {
+  private func skipEmptyOrders(into effects: inout JournalEffects) {
     guard inFlight.isEmpty else { return }
     while let first = waiting.first, first.order.hardState == nil, first.order.entries.isEmpty {
       waiting.removeFirst()
@@ -35,7 +35,7 @@ extension Journal {
 
   // MARK: Kinds of blocks
 
-  private mutating func formStart(into effects: inout JournalEffects) {
+  private func formStart(into effects: inout JournalEffects) {
     guard inFlight.isEmpty, case .ready = files.spare else { return }
     moveToSpare()
     if namedOldest == 0 { namedOldest = segments.oldest?.use ?? 0 }
@@ -44,7 +44,7 @@ extension Journal {
     finish(block, kind: .start, into: &effects)
   }
 
-  private mutating func formRecords(in room: BlockRoom, into effects: inout JournalEffects) {
+  private func formRecords(in room: BlockRoom, into effects: inout JournalEffects) {
     if room.needsNextSegment { moveToSpare() }
     var block = beginBlock(room: room.bytes)
     while let slot = restated.first, restate(slot, in: &block) { restated.removeFirst() }
@@ -58,7 +58,7 @@ extension Journal {
   }
 
   /// Seals after idleness, at shutdown, or when only a durable name of the oldest segment lets the log go on.
-  private mutating func maybeSeal(at now: Instant, into effects: inout JournalEffects) {
+  private func maybeSeal(at now: Instant, into effects: inout JournalEffects) {
     guard isIdle || (inFlight.isEmpty && mustNameOldest) else { return }
     if phase == .closing {
       if isUnsealed, hasRoomForSeal { formSeal(into: &effects) } else { close(into: &effects) }
@@ -74,7 +74,7 @@ extension Journal {
     files.spare == .none && files.free.isEmpty && !files.retiring.isEmpty && durableOldest < namedOldest
   }
 
-  private mutating func formSeal(into effects: inout JournalEffects) {
+  private func formSeal(into effects: inout JournalEffects) {
     guard let room = plannedRoom(forFreeing: true) else { return }
     if room.needsNextSegment { moveToSpare() }
     finish(beginBlock(room: room.bytes), kind: .seal, into: &effects)
@@ -82,7 +82,7 @@ extension Journal {
     statistics.seals += 1
   }
 
-  mutating func close(into effects: inout JournalEffects) {
+  func close(into effects: inout JournalEffects) {
     phase = .closed
     effects.add(.closed)
   }
@@ -90,7 +90,7 @@ extension Journal {
   // MARK: Records
 
   /// Writes what fits of the first waiting order. True when it is complete.
-  private mutating func writeFirstOrder(in block: inout FormingBlock) -> Bool {
+  private func writeFirstOrder(in block: inout FormingBlock) -> Bool {
     let first = waiting[0]
     if !cursor.hardStateDone, let hardState = first.order.hardState {
       guard writeHardState(hardState, slot: first.slot, in: &block) else { return false }
@@ -102,7 +102,7 @@ extension Journal {
     return true
   }
 
-  private mutating func endFirstOrder(in block: inout FormingBlock) {
+  private func endFirstOrder(in block: inout FormingBlock) {
     let done = waiting.removeFirst()
     waitingBytes -= done.order.entries.reduce(0) { $0 + $1.payload.count }
     cursor = OrderCursor()
@@ -110,14 +110,14 @@ extension Journal {
   }
 
   /// Writes a hard state again whose only copy stands in the segment that is to be freed. False when the block is full.
-  private mutating func restate(_ slot: Int, in block: inout FormingBlock) -> Bool {
+  private func restate(_ slot: Int, in block: inout FormingBlock) -> Bool {
     guard let hardState = shards.logs[slot].hardState, let oldest = segments.oldest,
       shards.logs[slot].hardStateUse == oldest.use
     else { return true }
     return writeHardState(hardState, slot: slot, in: &block)
   }
 
-  private mutating func writeHardState(_ hardState: HardState, slot: Int, in block: inout FormingBlock) -> Bool {
+  private func writeHardState(_ hardState: HardState, slot: Int, in block: inout FormingBlock) -> Bool {
     let vote = encodeVote(hardState)
     guard block.writer.room >= JournalFormat.recordHeaderBytes + vote.count,
       let position = noteGroup(slot, in: &block)
@@ -134,7 +134,7 @@ extension Journal {
   }
 
   /// Writes as much of `entry` as fits. False when the block is full.
-  private mutating func writeFragment(of entry: Entry, slot: Int, in block: inout FormingBlock) -> Bool {
+  private func writeFragment(of entry: Entry, slot: Int, in block: inout FormingBlock) -> Bool {
     precondition(entry.payload.count <= JournalFormat.entryBytesMax, "an entry of at most 1.2 MiB")
     let rest = entry.payload.count - cursor.byte
     let room = block.writer.room - JournalFormat.recordHeaderBytes
@@ -165,14 +165,14 @@ extension Journal {
       index: entry.index, term: entry.term)
   }
 
-  private mutating func beginEntry(in block: FormingBlock) {
+  private func beginEntry(in block: FormingBlock) {
     cursor.isInsideEntry = true
     cursor.startFile = block.file
     cursor.startPage = block.page
     cursor.startUse = block.use
   }
 
-  private mutating func endEntry(_ entry: Entry, slot: Int, in block: FormingBlock) {
+  private func endEntry(_ entry: Entry, slot: Int, in block: FormingBlock) {
     let place = EntryPlace(
       file: cursor.startFile, page: cursor.startPage, endFile: block.file, endPage: EntryPlace.unfinished,
       size: UInt32(entry.payload.count))
@@ -183,7 +183,7 @@ extension Journal {
   }
 
   /// The position of the shard's summary in the block, made when new. Nil when the block has as many as it may.
-  private mutating func noteGroup(_ slot: Int, in block: inout FormingBlock) -> Int? {
+  private func noteGroup(_ slot: Int, in block: inout FormingBlock) -> Int? {
     if shards.logs[slot].summarySequence == block.sequence { return shards.logs[slot].summaryPosition }
     guard block.groups.count < FormingBlock.groupsMax else { return nil }
     block.groups.append(GroupSummary(shard: shards.logs[slot].shard))
@@ -195,7 +195,7 @@ extension Journal {
 
   // MARK: A block's beginning and end
 
-  private mutating func beginBlock(room: Int) -> FormingBlock {
+  private func beginBlock(room: Int) -> FormingBlock {
     guard let buffer = buffers.take(), let segment = segments.current else {
       preconditionFailure("a buffer for every write in flight, and a segment")
     }
@@ -204,7 +204,7 @@ extension Journal {
       writer: BlockWriter(buffers[buffer], capacity: min(room, Int(segment.room)), summaries: encodedSummaries()))
   }
 
-  private mutating func finish(_ formed: FormingBlock, kind: BlockKind, into effects: inout JournalEffects) {
+  private func finish(_ formed: FormingBlock, kind: BlockKind, into effects: inout JournalEffects) {
     var block = formed
     let (length, checksum) = block.writer.finish(header(of: block, kind: kind))
     for slot in block.slots {
@@ -248,7 +248,7 @@ extension Journal {
     return recent[start...]
   }
 
-  private mutating func encodedSummaries() -> [UInt8] {
+  private func encodedSummaries() -> [UInt8] {
     let repeated = summariesToRepeat
     var writer = ByteWriter(capacity: 64)
     writer.writeVarint(UInt64(repeated.count))
@@ -256,7 +256,7 @@ extension Journal {
     return writer.bytes
   }
 
-  private mutating func remember(_ summary: EncodedSummary) {
+  private func remember(_ summary: EncodedSummary) {
     recent.append(summary)
     while recent.count > settings.writesInFlightMax + 2 { recent.removeFirst() }
   }

@@ -28,7 +28,7 @@ extension Journal {
   private static let readBytesMax = 4 << 20
 
   /// Orders the reads for entries of the log on disk. Answered by `.loaded` or `.loadFailed`.
-  package mutating func load(_ order: LoadOrder, into effects: inout JournalEffects) {
+  package func load(_ order: LoadOrder, into effects: inout JournalEffects) {
     guard let slot = shards.slot(of: order.shard), case let places = loadable(order, slot: slot), !places.isEmpty
     else {
       effects.add(.loadFailed(order, .notHere))
@@ -94,7 +94,7 @@ extension Journal {
     return runs
   }
 
-  private mutating func orderRead(_ load: inout LoadInProgress, into effects: inout JournalEffects) {
+  private func orderRead(_ load: inout LoadInProgress, into effects: inout JournalEffects) {
     let run = load.runs[load.nextRun]
     load.read = nextRead
     nextRead += 1
@@ -102,7 +102,7 @@ extension Journal {
   }
 
   /// The bytes of a read have come; they are used before this returns.
-  package mutating func completeRead(_ id: ReadID, bytes: UnsafeRawBufferPointer, into effects: inout JournalEffects) {
+  package func completeRead(_ id: ReadID, bytes: UnsafeRawBufferPointer, into effects: inout JournalEffects) {
     guard let position = loads.firstIndex(where: { $0.read == id }) else {
       preconditionFailure("a read in progress was reported")
     }
@@ -161,7 +161,7 @@ extension Journal {
     }
   }
 
-  mutating func handleReadFailed(_ id: ReadID, errno: Int32, into effects: inout JournalEffects) {
+  func handleReadFailed(_ id: ReadID, errno: Int32, into effects: inout JournalEffects) {
     guard let position = loads.firstIndex(where: { $0.read == id }) else {
       preconditionFailure("a read in progress was reported")
     }

@@ -43,7 +43,7 @@ extension Journal {
   var hasRoomForSeal: Bool { plannedRoom() != nil }
 
   /// The spare becomes the current segment under a new use number.
-  mutating func moveToSpare() {
+  func moveToSpare() {
     guard case .ready(let file) = files.spare else { preconditionFailure("the next segment is ready") }
     files.spare = .none
     segments.append(Segment(file: file, use: nextUse, bytes: settings.segmentBytes))
@@ -51,7 +51,7 @@ extension Journal {
   }
 
   /// Orders the preparation of the next segment unless there is one, none is allowed, or the disk was full just now.
-  mutating func prepareAhead(at now: Instant, into effects: inout JournalEffects) {
+  func prepareAhead(at now: Instant, into effects: inout JournalEffects) {
     removeSurplus(into: &effects)
     guard files.spare == .none, phase != .closing || !waiting.isEmpty else { return }
     if let again = prepareAgainAt, now < again { return }
@@ -73,17 +73,17 @@ extension Journal {
   private var mayExceedCap: Bool { phase == .opening && inFlight.isEmpty && files.spare == .none }
 
   /// Files beyond the cap, which only restarts of a full log make, go when they are free.
-  private mutating func removeSurplus(into effects: inout JournalEffects) {
+  private func removeSurplus(into effects: inout JournalEffects) {
     while fileCount > settings.segmentsMax, let file = files.free.popLast() { effects.add(.remove(file: file.file)) }
   }
 
-  mutating func handleSegmentReady(_ file: UInt32) {
+  func handleSegmentReady(_ file: UInt32) {
     guard case .preparing(file, _) = files.spare else { preconditionFailure("the segment being prepared") }
     files.spare = .ready(file: file)
     prepareAgainAt = nil
   }
 
-  mutating func handleSegmentFailed(_ file: UInt32, errno: Int32, at now: Instant, into effects: inout JournalEffects) {
+  func handleSegmentFailed(_ file: UInt32, errno: Int32, at now: Instant, into effects: inout JournalEffects) {
     guard case .preparing(file, let isFresh) = files.spare else { preconditionFailure("the segment being prepared") }
     guard Self.meansFull(errno) else {
       fail(JournalFault(kind: .prepare, file: file, offset: 0, errno: errno), into: &effects)
@@ -100,7 +100,7 @@ extension Journal {
   // MARK: Freeing
 
   /// Begins to free the oldest segment when nothing needs it: first its only copies of hard states are queued again.
-  mutating func maybeFreeOldest() {
+  func maybeFreeOldest() {
     guard phase == .open, restated.isEmpty else { return }
     while canFreeOldest, let oldest = segments.oldest {
       for slot in shards.logs.indices where shards.logs[slot].hardStateUse == oldest.use { restated.append(slot) }
@@ -116,7 +116,7 @@ extension Journal {
   }
 
   /// The hard states of the oldest segment stand in newer blocks (or in this one): from here on blocks name the next one.
-  mutating func advanceNamedOldest() {
+  func advanceNamedOldest() {
     guard canFreeOldest, let oldest = segments.oldest,
       !shards.logs.contains(where: { $0.hardStateUse == oldest.use })
     else { return }

@@ -51,8 +51,8 @@ import Raft
 /// ## What it does not do
 /// It does not repair damage (recovery reports it and changes nothing), does not carry old records forward, does not
 /// share blocks fairly between groups (first come, first served), and gives files back to the system only beyond the cap.
-/// One owner: copies would share the buffers.
-package struct Journal {
+/// One owner, hence a class: copies would share the buffers, and a struct inside `Node` was copied at calls into this target.
+package final class Journal {
   enum Phase: Equatable {
     /// Waiting for the first segment and the start block.
     case opening
@@ -66,43 +66,43 @@ package struct Journal {
   let identity: JournalIdentity
   let settings: JournalSettings
   let buffers: BufferPool
-  var phase = Phase.opening
+  @exclusivity(unchecked) var phase = Phase.opening
 
   // The chain.
-  var nextSequence: UInt64
-  var lastChecksum: UInt32
-  var nextUse: UInt64
+  @exclusivity(unchecked) var nextSequence: UInt64
+  @exclusivity(unchecked) var lastChecksum: UInt32
+  @exclusivity(unchecked) var nextUse: UInt64
   let accepted: StartPayload
   /// The highest sequence contiguously durable.
-  package internal(set) var watermark: UInt64
-  var inFlight: Deque<BlockInFlight> = []
+  @exclusivity(unchecked) package internal(set) var watermark: UInt64
+  @exclusivity(unchecked) var inFlight: Deque<BlockInFlight> = []
   /// Summaries of blocks that the next block may have to repeat.
-  var recent: Deque<EncodedSummary>
+  @exclusivity(unchecked) var recent: Deque<EncodedSummary>
   /// The use that blocks name as the oldest, and the highest such name that is durable.
-  var namedOldest: UInt64
-  var durableOldest: UInt64
+  @exclusivity(unchecked) var namedOldest: UInt64
+  @exclusivity(unchecked) var durableOldest: UInt64
 
   // What waits.
-  var waiting: Deque<WaitingOrder> = []
-  var cursor = OrderCursor()
+  @exclusivity(unchecked) var waiting: Deque<WaitingOrder> = []
+  @exclusivity(unchecked) var cursor = OrderCursor()
   /// Slots whose hard state must be written again before the oldest segment may be freed.
-  var restated: Deque<Int> = []
-  package internal(set) var waitingBytes = 0
+  @exclusivity(unchecked) var restated: Deque<Int> = []
+  @exclusivity(unchecked) package internal(set) var waitingBytes = 0
 
   // Where things stand.
-  var shards: ShardTable
-  var segments: SegmentTable
-  var files: FilePool
-  var loads: [LoadInProgress] = []
-  var nextRead: ReadID = 1
+  @exclusivity(unchecked) var shards: ShardTable
+  @exclusivity(unchecked) var segments: SegmentTable
+  @exclusivity(unchecked) var files: FilePool
+  @exclusivity(unchecked) var loads: [LoadInProgress] = []
+  @exclusivity(unchecked) var nextRead: ReadID = 1
 
   // Time and state of the disk.
-  var lastActivity = Instant.zero
+  @exclusivity(unchecked) var lastActivity = Instant.zero
   /// Something was written that no later block seals yet.
-  var isUnsealed = false
+  @exclusivity(unchecked) var isUnsealed = false
   /// The last preparation was refused for want of space; ordered again at this time.
-  var prepareAgainAt: Instant?
-  package internal(set) var statistics = JournalStatistics()
+  @exclusivity(unchecked) var prepareAgainAt: Instant?
+  @exclusivity(unchecked) package internal(set) var statistics = JournalStatistics()
 
   /// Goes on behind what recovery accepted. Call `flush` to begin; writes are possible at once and reported after `.opened`.
   package init(recovered: RecoveredJournal, identity: JournalIdentity, settings: JournalSettings) {
@@ -163,7 +163,7 @@ struct OrderCursor: Equatable {
 // What the outside asks.
 extension Journal {
   /// Queues `order` of `shard`. Nothing leaves before `flush`.
-  package mutating func append(shard: ShardID, order: PersistOrder) {
+  package func append(shard: ShardID, order: PersistOrder) {
     if case .failed = phase { return }
     precondition(phase != .closing && phase != .closed, "no order after shutdown")
     let slot = shards.obtain(shard)

@@ -49,7 +49,7 @@ package final class Node {
   /// The number of this start.
   let boot: UInt64
   let store: Store
-  var journal: Journal
+  let journal: Journal
   /// The one shard of this lane; the seam where a list of replicas comes.
   let replica: Replica
   var requests: RequestTable

@@ -7,7 +7,7 @@ import Tables
 /// One shard's copy on this lane: its Raft group, and the state that its log made.
 final class Replica {
   let shard: ShardID
-  var raft: RaftGroup
+  let raft: RaftGroup
   /// Live tables by name, and the revoked serials; equal to what the tree holds at `appliedIndex`.
   var machine: ShardMachine
 

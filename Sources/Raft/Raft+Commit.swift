@@ -4,7 +4,7 @@ import Primitives
 
 extension RaftGroup {
   /// Commits what a quorum holds durably, this replica's own disk being one of them.
-  mutating func maybeCommit(into effects: inout RaftEffects) {
+  func maybeCommit(into effects: inout RaftEffects) {
     guard leadership != nil else { return }
     let reached = LogIndex(configuration.quorumValue { match(of: $0).rawValue })
     if reached > log.commitIndex, log.term(at: reached) == term {
@@ -23,7 +23,7 @@ extension RaftGroup {
   }
 
   /// Hands out everything up to `index` for applying.
-  mutating func commit(through index: LogIndex, into effects: inout RaftEffects) {
+  func commit(through index: LogIndex, into effects: inout RaftEffects) {
     effects.committed.append(contentsOf: log.entries(from: log.commitIndex.next, through: index))
     log.commit(through: index)
   }

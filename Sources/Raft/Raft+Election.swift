@@ -28,7 +28,7 @@ extension RaftGroup {
     }
   }
 
-  mutating func handleTick(into effects: inout RaftEffects) {
+  func handleTick(into effects: inout RaftEffects) {
     if leadership != nil { return tickLeader(into: &effects) }
     if clock >= electionDeadline { return startPreVote(into: &effects) }
     switch state {
@@ -45,7 +45,7 @@ extension RaftGroup {
   }
 
   /// Draws a new timeout and starts it.
-  mutating func resetElectionTimer() {
+  func resetElectionTimer() {
     let range = settings.electionTimeoutMax.rawValue - settings.electionTimeoutMin.rawValue
     electionTimeout = Nanoseconds(settings.electionTimeoutMin.rawValue + random.below(range + 1))
     electionDeadline = clock + electionTimeout
@@ -58,7 +58,7 @@ extension RaftGroup {
 // MARK: Becoming a candidate
 
 extension RaftGroup {
-  private mutating func startPreVote(into effects: inout RaftEffects) {
+  private func startPreVote(into effects: inout RaftEffects) {
     resetElectionTimer()
     guard configuration.isVoter(me), mayVote else { return }
     state = .preCandidate(Candidacy(granted: [me], resendAt: clock + settings.heartbeatInterval))
@@ -68,7 +68,7 @@ extension RaftGroup {
 
   /// Starts an election in the next term. Requests leave once term and vote are durable, and with them all of the log,
   /// because orders are persisted in order.
-  private mutating func campaign(transfer: Bool, into effects: inout RaftEffects) {
+  private func campaign(transfer: Bool, into effects: inout RaftEffects) {
     precondition(mayVote && configuration.isVoter(me), "only a voter past its quarantine campaigns")
     resetElectionTimer()
     setHardState(HardState(term: term.next, vote: me))
@@ -77,13 +77,13 @@ extension RaftGroup {
     requestVotes(into: &effects)
   }
 
-  private mutating func requestPreVotes(into effects: inout RaftEffects) {
+  private func requestPreVotes(into effects: inout RaftEffects) {
     guard case .preCandidate(let candidacy) = state else { return }
     let request = VoteRequest(lastIndex: log.lastIndex, lastTerm: log.lastTerm, transfer: false)
     for peer in unanswered(candidacy) { send(.preVote(request), to: peer, in: term.next, into: &effects) }
   }
 
-  private mutating func requestVotes(into effects: inout RaftEffects) {
+  private func requestVotes(into effects: inout RaftEffects) {
     guard case .candidate(let candidacy) = state else { return }
     let request = VoteRequest(lastIndex: log.lastIndex, lastTerm: log.lastTerm, transfer: candidacy.transfer)
     for peer in unanswered(candidacy) { send(.vote(request), to: peer, into: &effects) }
@@ -96,7 +96,7 @@ extension RaftGroup {
   }
 
   /// The leader of this term asked this replica to take over.
-  mutating func handleTimeoutNow(_ message: RaftMessage, target: Member, into effects: inout RaftEffects) {
+  func handleTimeoutNow(_ message: RaftMessage, target: Member, into effects: inout RaftEffects) {
     guard target == me, message.term == term, leader == message.from else { return }
     guard mayVote, configuration.isVoter(me) else { return }
     campaign(transfer: true, into: &effects)
@@ -106,14 +106,14 @@ extension RaftGroup {
 // MARK: Answering
 
 extension RaftGroup {
-  mutating func handlePreVote(_ message: RaftMessage, _ request: VoteRequest, into effects: inout RaftEffects) {
+  func handlePreVote(_ message: RaftMessage, _ request: VoteRequest, into effects: inout RaftEffects) {
     guard mayVote, !isSticky else { return }
     let granted = message.term > term && log.isUpToDate(request.lastIndex, request.lastTerm)
     send(
       .preVoteReply(granted: granted), to: message.from, in: granted ? message.term : nil, into: &effects)
   }
 
-  mutating func handleVote(_ message: RaftMessage, _ request: VoteRequest, into effects: inout RaftEffects) {
+  func handleVote(_ message: RaftMessage, _ request: VoteRequest, into effects: inout RaftEffects) {
     guard mayVote else { return }
     if message.term < term { return send(.voteReply(granted: false), to: message.from, into: &effects) }
     if isSticky, !request.transfer { return }
@@ -132,7 +132,7 @@ extension RaftGroup {
 // MARK: Counting
 
 extension RaftGroup {
-  mutating func handlePreVoteReply(_ message: RaftMessage, granted: Bool, into effects: inout RaftEffects) {
+  func handlePreVoteReply(_ message: RaftMessage, granted: Bool, into effects: inout RaftEffects) {
     if !granted, message.term > term { return becomeFollower(in: message.term, leader: nil, into: &effects) }
     guard case .preCandidate(var candidacy) = state, !granted || message.term == term.next else { return }
     candidacy.count(message.from, granted: granted)
@@ -140,7 +140,7 @@ extension RaftGroup {
     checkTally(into: &effects)
   }
 
-  mutating func handleVoteReply(_ message: RaftMessage, granted: Bool, into effects: inout RaftEffects) {
+  func handleVoteReply(_ message: RaftMessage, granted: Bool, into effects: inout RaftEffects) {
     if message.term > term { return becomeFollower(in: message.term, leader: nil, into: &effects) }
     guard case .candidate(var candidacy) = state, message.term == term else { return }
     candidacy.count(message.from, granted: granted)
@@ -149,7 +149,7 @@ extension RaftGroup {
   }
 
   /// Acts on a decided vote. The candidate's own counts with its durability.
-  mutating func checkTally(into effects: inout RaftEffects) {
+  func checkTally(into effects: inout RaftEffects) {
     switch state {
     case .preCandidate(let candidacy):
       switch configuration.outcome(granted: candidacy.granted, refused: candidacy.refused) {
@@ -180,7 +180,7 @@ extension Candidacy {
 
 extension RaftGroup {
   /// Follows `leader` in `newTerm`, or nobody known yet.
-  mutating func becomeFollower(in newTerm: Term, leader: Member?, into effects: inout RaftEffects) {
+  func becomeFollower(in newTerm: Term, leader: Member?, into effects: inout RaftEffects) {
     let wasFollower = role == .follower
     endLeadership(into: &effects)
     held.removeAll { $0.body.isElectionRequest }
@@ -190,7 +190,7 @@ extension RaftGroup {
     if !wasFollower || leader != nil { resetElectionTimer() }
   }
 
-  private mutating func becomeLeader(into effects: inout RaftEffects) {
+  private func becomeLeader(into effects: inout RaftEffects) {
     precondition(vote == me && isHardStateDurable, "a leader's vote is its own and durable")
     let next = log.lastIndex.next
     leadership = Leadership(
@@ -210,7 +210,7 @@ extension RaftGroup {
     maybeCommit(into: &effects)
   }
 
-  private mutating func endLeadership(into effects: inout RaftEffects) {
+  private func endLeadership(into effects: inout RaftEffects) {
     guard let ended = leadership else { return }
     leadership = nil
     effects.changes.append(.steppedDown(term))

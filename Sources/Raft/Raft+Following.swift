@@ -15,7 +15,7 @@ struct Following: Sendable {
 }
 
 extension RaftGroup {
-  mutating func handleAppend(_ message: RaftMessage, _ append: Append, into effects: inout RaftEffects) {
+  func handleAppend(_ message: RaftMessage, _ append: Append, into effects: inout RaftEffects) {
     guard append.isWellFormed(in: message.term) else { return }
     if message.term < term { return refuseOldLeader(message.from, append, into: &effects) }
     guard var following = follow(message, append, into: &effects) else { return }
@@ -37,7 +37,7 @@ extension RaftGroup {
   }
 
   /// Recognises the leader of this term, and what is newest of it.
-  private mutating func follow(
+  private func follow(
     _ message: RaftMessage, _ append: Append, into effects: inout RaftEffects
   ) -> Following? {
     precondition(leadership == nil || message.term > term, "at most one leader in a term")
@@ -66,7 +66,7 @@ extension RaftGroup {
   }
 
   /// Appends what is new; cuts off only from a real conflict on. Returns through where the message verified the log.
-  private mutating func take(_ append: Append) -> LogIndex {
+  private func take(_ append: Append) -> LogIndex {
     let entries = append.entries
     var known = 0
     while known < entries.count, entries[known].index <= log.lastIndex {
@@ -88,13 +88,13 @@ extension RaftGroup {
   // MARK: Answers
 
   /// Something became durable.
-  mutating func maybeAcknowledge(into effects: inout RaftEffects) {
+  func maybeAcknowledge(into effects: inout RaftEffects) {
     guard case .follower(let following) = state, following.owesAcknowledgement else { return }
     acknowledge(into: &effects)
   }
 
   /// Claims what is durable of what this leader has shown to be in its log, and no more.
-  private mutating func acknowledge(into effects: inout RaftEffects) {
+  private func acknowledge(into effects: inout RaftEffects) {
     guard case .follower(var following) = state, let leader = following.leader else { return }
     let match = min(log.durableIndex, following.verified)
     following.owesAcknowledgement = match < following.verified
@@ -102,7 +102,7 @@ extension RaftGroup {
     reply(.accepted(match: match, received: following.verified), to: leader, following, into: &effects)
   }
 
-  private mutating func reply(
+  private func reply(
     _ outcome: AppendReply.Outcome, to leader: Member, _ following: Following, into effects: inout RaftEffects
   ) {
     let reply = AppendReply(
@@ -111,7 +111,7 @@ extension RaftGroup {
   }
 
   /// A leader of an old term learns of the new one, so that a replica which is ahead by a failed election is not cut off.
-  private mutating func refuseOldLeader(_ from: Member, _ append: Append, into effects: inout RaftEffects) {
+  private func refuseOldLeader(_ from: Member, _ append: Append, into effects: inout RaftEffects) {
     let outcome = AppendReply.Outcome.rejected(
       previousIndex: append.previousIndex, hintIndex: log.commitIndex, hintTerm: log.term(at: log.commitIndex) ?? .zero)
     send(.appendReply(AppendReply(outcome: outcome, sentAt: .zero, readRound: 0)), to: from, into: &effects)

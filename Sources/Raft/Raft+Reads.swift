@@ -55,7 +55,7 @@ extension RaftGroup {
     return log.commitIndex >= first
   }
 
-  mutating func handleReadRequested(_ id: UInt64, into effects: inout RaftEffects) {
+  func handleReadRequested(_ id: UInt64, into effects: inout RaftEffects) {
     guard let count = leadership?.reads.count, count < settings.readsWaitingMax else {
       effects.readsRefused.append(id)
       return
@@ -65,7 +65,7 @@ extension RaftGroup {
   }
 
   /// Answers all under the lease, or those whose round a quorum confirmed; then starts the next round.
-  mutating func maybeAnswerReads(into effects: inout RaftEffects) {
+  func maybeAnswerReads(into effects: inout RaftEffects) {
     guard let reads = leadership?.reads, reads.count > 0, hasCommittedInTerm else { return }
     if canServeRead(at: clock) {
       leadership?.reads.removeAll()
@@ -83,7 +83,7 @@ extension RaftGroup {
     configuration.quorumValue { $0 == me ? .max : (progress(of: $0)?.answeredRound ?? 0) } >= round
   }
 
-  private mutating func startRound(into effects: inout RaftEffects) {
+  private func startRound(into effects: inout RaftEffects) {
     guard let round = leadership?.reads.start(at: log.commitIndex) else { return }
     if isConfirmed(round) { return maybeAnswerReads(into: &effects) }
     heartbeatAll(into: &effects)

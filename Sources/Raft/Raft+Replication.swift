@@ -34,7 +34,7 @@ extension RaftGroup {
     min(leadership?.heartbeatAt ?? .never, quorumDeadline, leadership?.transfer?.deadline ?? .never)
   }
 
-  mutating func tickLeader(into effects: inout RaftEffects) {
+  func tickLeader(into effects: inout RaftEffects) {
     if clock >= quorumDeadline { return becomeFollower(in: term, leader: nil, into: &effects) }
     if let transfer = leadership?.transfer, clock >= transfer.deadline { abandonTransfer(into: &effects) }
     guard let due = leadership?.heartbeatAt, clock >= due else { return }
@@ -51,7 +51,7 @@ extension RaftGroup {
 
   /// A quorum has answered something sent at this time or later; the leader itself always has. Kept, since every leased
   /// read asks for it.
-  mutating func refreshQuorumSentAt() {
+  func refreshQuorumSentAt() {
     let sentAt = configuration.quorumValue { member in
       member == me ? Instant.never.nanoseconds : (progress(of: member)?.answeredSentAt.nanoseconds ?? 0)
     }
@@ -67,7 +67,7 @@ extension RaftGroup {
 
 extension RaftGroup {
   @discardableResult
-  mutating func appendOwn(_ kind: EntryKind, _ payload: [UInt8]) -> LogIndex {
+  func appendOwn(_ kind: EntryKind, _ payload: [UInt8]) -> LogIndex {
     let entry = Entry(index: log.lastIndex.next, term: term, kind: kind, payload: payload)
     appendToLog([entry])
     return entry.index
@@ -75,12 +75,12 @@ extension RaftGroup {
 
   private var followerCount: Int { leadership?.followers.count ?? 0 }
 
-  mutating func feedAll(into effects: inout RaftEffects) {
+  func feedAll(into effects: inout RaftEffects) {
     for i in 0..<followerCount { feed(i, into: &effects) }
   }
 
   /// Sends follower `i` all that it may be sent now; orders from disk what is not in memory.
-  mutating func feed(_ i: Int, into effects: inout RaftEffects) {
+  func feed(_ i: Int, into effects: inout RaftEffects) {
     while let next = nextToSend(i) {
       guard let previousTerm = previousTerm(i), next > log.floor else { return feedFromDisk(i, into: &effects) }
       let entries = log.entries(from: next, bytesMax: settings.appendBytesMax)
@@ -104,20 +104,19 @@ extension RaftGroup {
     return loaded.term
   }
 
-  private mutating func sendAppend(_ i: Int, _ previousTerm: Term, _ entries: [Entry], into effects: inout RaftEffects)
-  {
+  private func sendAppend(_ i: Int, _ previousTerm: Term, _ entries: [Entry], into effects: inout RaftEffects) {
     guard let next = leadership?.followers[i].next else { return }
     leadership?.followers[i].sent(entries)
     send(i, after: next.previous, previousTerm, entries, into: &effects)
   }
 
-  mutating func heartbeatAll(into effects: inout RaftEffects) {
+  func heartbeatAll(into effects: inout RaftEffects) {
     for i in 0..<followerCount { heartbeat(i, into: &effects) }
   }
 
   /// An append without entries, whatever is in flight: it carries commit, lease and read round, is answered at once, and
   /// a rejection of it shows that something was lost. Then what else may be sent. A new probe takes its place.
-  private mutating func heartbeat(_ i: Int, into effects: inout RaftEffects) {
+  private func heartbeat(_ i: Int, into effects: inout RaftEffects) {
     let sent = effects.messages.count
     if leadership?.followers[i].isProbing == true { feed(i, into: &effects) }
     if effects.messages.count > sent { return }
@@ -129,7 +128,7 @@ extension RaftGroup {
     feed(i, into: &effects)
   }
 
-  private mutating func send(
+  private func send(
     _ i: Int, after previous: LogIndex, _ previousTerm: Term, _ entries: [Entry], into effects: inout RaftEffects
   ) {
     guard let member = leadership?.followers[i].member, let round = leadership?.reads.round else { return }
@@ -144,7 +143,7 @@ extension RaftGroup {
 
 extension RaftGroup {
   /// Orders the next entries, with the one before them when its term is not known.
-  private mutating func feedFromDisk(_ i: Int, into effects: inout RaftEffects) {
+  private func feedFromDisk(_ i: Int, into effects: inout RaftEffects) {
     guard let next = leadership?.followers[i].next else { return }
     let from = previousTerm(i) == nil ? next.previous : next
     precondition(from <= log.floor, "terms are known from the floor on")
@@ -155,7 +154,7 @@ extension RaftGroup {
     effects.loads.append(order)
   }
 
-  mutating func handleLoaded(_ order: LoadOrder, _ entries: [Entry], into effects: inout RaftEffects) {
+  func handleLoaded(_ order: LoadOrder, _ entries: [Entry], into effects: inout RaftEffects) {
     guard let i = leadership?.followers.firstIndex(where: { $0.load == order }) else { return }
     leadership?.followers[i].load = nil
     // An empty answer is asked for again with the next heartbeat, not at once: the disk has trouble.
@@ -165,7 +164,7 @@ extension RaftGroup {
   }
 
   /// Sends loaded entries if they are still what comes next; what is stale is dropped.
-  private mutating func sendLoaded(_ i: Int, _ loaded: ArraySlice<Entry>, into effects: inout RaftEffects) {
+  private func sendLoaded(_ i: Int, _ loaded: ArraySlice<Entry>, into effects: inout RaftEffects) {
     guard let next = leadership?.followers[i].next else { return }
     var rest = loaded
     if let first = rest.first, first.index.next == next, previousTerm(i) == nil {
@@ -183,7 +182,7 @@ extension RaftGroup {
 // MARK: Answers
 
 extension RaftGroup {
-  mutating func handleAppendReply(_ message: RaftMessage, _ reply: AppendReply, into effects: inout RaftEffects) {
+  func handleAppendReply(_ message: RaftMessage, _ reply: AppendReply, into effects: inout RaftEffects) {
     if message.term > term { return becomeFollower(in: message.term, leader: nil, into: &effects) }
     guard message.term == term, let i = leadership?.position(of: message.from) else { return }
     guard reply.sentAt <= clock else { return }
@@ -212,7 +211,7 @@ extension RaftGroup {
     return reply.sentAt
   }
 
-  mutating func handleUnreachable(_ member: Member, into effects: inout RaftEffects) {
+  func handleUnreachable(_ member: Member, into effects: inout RaftEffects) {
     guard let i = leadership?.position(of: member) else { return }
     leadership?.followers[i].unreachable()
   }

@@ -4,7 +4,7 @@ import Primitives
 
 extension RaftGroup {
   /// Takes one fact. Appends to `effects`; never empties them.
-  package mutating func step(_ event: RaftEvent, at now: Instant, into effects: inout RaftEffects) {
+  package func step(_ event: RaftEvent, at now: Instant, into effects: inout RaftEffects) {
     clock = max(clock, now)
     switch event {
     case .tick: handleTick(into: &effects)
@@ -20,7 +20,7 @@ extension RaftGroup {
   }
 
   /// Appends a command at the leader; this call's effects persist it and send it. Larger batches are the caller's doing.
-  package mutating func propose(
+  package func propose(
     kind: EntryKind, payload: [UInt8], at now: Instant, into effects: inout RaftEffects
   ) throws(ProposeRefusal) -> Proposal {
     clock = max(clock, now)
@@ -43,7 +43,7 @@ extension RaftGroup {
 
   // MARK: Events that concern every role
 
-  private mutating func handleMessage(_ message: RaftMessage, into effects: inout RaftEffects) {
+  private func handleMessage(_ message: RaftMessage, into effects: inout RaftEffects) {
     guard message.shard == shard, message.to == me, message.from != me, configuration.contains(message.from) else {
       return
     }
@@ -58,7 +58,7 @@ extension RaftGroup {
     }
   }
 
-  private mutating func handlePersisted(_ id: PersistID, into effects: inout RaftEffects) {
+  private func handlePersisted(_ id: PersistID, into effects: inout RaftEffects) {
     precondition(id <= lastOrder, "only what was ordered is persisted")
     guard id > persistedOrder else { return }
     persistedOrder = id
@@ -73,7 +73,7 @@ extension RaftGroup {
     }
   }
 
-  private mutating func handleApplied(_ index: LogIndex) {
+  private func handleApplied(_ index: LogIndex) {
     guard index > log.appliedIndex else { return }
     log.applied(through: index)
     log.evict(cacheBytesMax: settings.cacheBytesMax)
@@ -84,7 +84,7 @@ extension RaftGroup {
   // MARK: The log and its configurations
 
   /// Appends entries that this step's order will persist.
-  mutating func appendToLog(_ entries: ArraySlice<Entry>) {
+  func appendToLog(_ entries: ArraySlice<Entry>) {
     guard let first = entries.first else { return }
     while configurations.count > 1, configurationIndex >= first.index { configurations.removeLast() }
     log.append(entries, order: lastOrder + 1)
@@ -93,7 +93,7 @@ extension RaftGroup {
   }
 
   /// A configuration is in force from the moment it is appended.
-  mutating func adopt(_ entry: Entry) {
+  func adopt(_ entry: Entry) {
     guard let configuration = try? Configuration(decoding: entry.payload) else {
       preconditionFailure("a configuration entry that was checked before it was appended")
     }
@@ -102,7 +102,7 @@ extension RaftGroup {
 
   // MARK: What leaves
 
-  mutating func setHardState(_ new: HardState) {
+  func setHardState(_ new: HardState) {
     precondition(new.term >= hardState.term, "the term never falls")
     precondition(
       new.term > hardState.term || hardState.vote == nil || new.vote == hardState.vote, "a vote stands for its term")
@@ -116,7 +116,7 @@ extension RaftGroup {
   package var isHardStateDurable: Bool { hardStateOrder <= persistedOrder }
 
   /// Sends now if the present hard state is durable, and as soon as it is otherwise.
-  mutating func send(_ body: RaftMessage.Body, to: Member, in other: Term? = nil, into effects: inout RaftEffects) {
+  func send(_ body: RaftMessage.Body, to: Member, in other: Term? = nil, into effects: inout RaftEffects) {
     let message = RaftMessage(shard: shard, from: me, to: to, term: other ?? term, body: body)
     if isHardStateDurable {
       effects.messages.append(message)
@@ -127,7 +127,7 @@ extension RaftGroup {
     }
   }
 
-  private mutating func releaseHeld(into effects: inout RaftEffects) {
+  private func releaseHeld(into effects: inout RaftEffects) {
     guard isHardStateDurable, !held.isEmpty else { return }
     effects.messages.append(contentsOf: held)
     held.removeAll(keepingCapacity: true)
@@ -141,7 +141,7 @@ extension RaftGroup {
   }
 
   /// Gives out what this call changed: one order for all of it, and who leads.
-  private mutating func finish(into effects: inout RaftEffects) {
+  private func finish(into effects: inout RaftEffects) {
     if hardStateChanged || unsavedFrom != nil {
       lastOrder += 1
       let entries = unsavedFrom.map { log.entries(from: $0, through: log.lastIndex) } ?? []

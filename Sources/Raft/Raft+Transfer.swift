@@ -14,14 +14,14 @@ struct Transfer: Equatable, Sendable {
 
 extension RaftGroup {
   /// Nothing happens unless this replica leads, the target is another voter, and no transfer is under way.
-  mutating func handleTransferRequested(_ target: Member, into effects: inout RaftEffects) {
+  func handleTransferRequested(_ target: Member, into effects: inout RaftEffects) {
     guard let leadership, leadership.transfer == nil, target != me, configuration.isVoter(target) else { return }
     self.leadership?.transfer = Transfer(target: target, deadline: clock + settings.transferTimeout)
     maybeHandOver(into: &effects)
   }
 
   /// Tells the target to campaign once it holds everything. From then on another leader may be elected at any time.
-  mutating func maybeHandOver(into effects: inout RaftEffects) {
+  func maybeHandOver(into effects: inout RaftEffects) {
     guard let leadership, let transfer = leadership.transfer, !transfer.isSent,
       progress(of: transfer.target)?.match == log.lastIndex
     else { return }
@@ -30,7 +30,7 @@ extension RaftGroup {
     send(.timeoutNow(target: transfer.target), to: transfer.target, into: &effects)
   }
 
-  mutating func abandonTransfer(into effects: inout RaftEffects) {
+  func abandonTransfer(into effects: inout RaftEffects) {
     guard let transfer = leadership?.transfer else { return }
     leadership?.transfer = nil
     effects.changes.append(.transferAbandoned(transfer.target))
