@@ -1,15 +1,17 @@
 import Node
 
 /// What the edge has to tell the node in this turn: filled by connections and links, emptied by the loop.
-final class Inbox {
+package final class Inbox {
   private var events: [NodeEvent] = []
 
-  var isEmpty: Bool { events.isEmpty }
+  package init() {}
+
+  package var isEmpty: Bool { events.isEmpty }
 
   func put(_ event: NodeEvent) { events.append(event) }
 
   /// All events in the order in which they came.
-  func take(into other: inout [NodeEvent]) {
+  package func take(into other: inout [NodeEvent]) {
     other.removeAll(keepingCapacity: true)
     swap(&events, &other)
   }

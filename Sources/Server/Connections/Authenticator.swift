@@ -7,14 +7,14 @@ import Transport
 ///
 /// A token's signature costs 0.1 ms, so what was verified is kept: the last token of each connection beside it (compared byte
 /// for byte), and a bounded number in the process by their digests. Expiry and revocation are asked every time.
-final class Authenticator {
+package final class Authenticator {
   private let verifier: TokenVerifier
   private let node: Node
   private var verified: [[UInt8]: TokenClaims] = [:]
   private static let verifiedMax = 4096
   package private(set) var tokensVerified: UInt64 = 0
 
-  init(_ verifier: TokenVerifier, node: Node) {
+  package init(_ verifier: TokenVerifier, node: Node) {
     self.verifier = verifier
     self.node = node
   }

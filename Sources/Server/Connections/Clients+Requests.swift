@@ -122,7 +122,7 @@ extension Clients {
 
   // MARK: - Replies
 
-  func reply(_ id: RequestID, _ reply: Reply) {
+  package func reply(_ id: RequestID, _ reply: Reply) {
     guard let request = pending.remove(id) else { preconditionFailure("the node answers each request once") }
     if request.kind.isLarge { largeAnswered() }
     counters.latencies[Int(request.kind.rawValue)].record(now - request.startedAt)

@@ -14,7 +14,7 @@ import Transport
 /// **Invariants.** A connection has at most one receive and one send in flight; its slot is free again only when both have
 /// completed. A request is answered once, or its stream has gone. Everything is bounded by `EdgeLimits`: who does not read
 /// his answers is not read from; who does not finish a handshake, a request or a read in time is cut off.
-final class Clients {
+package final class Clients {
   let ring: Ring
   let node: Node
   let inbox: Inbox
@@ -47,7 +47,7 @@ final class Clients {
   /// Seconds since 1970, of this turn.
   var wallSeconds: UInt64 = 0
 
-  init(
+  package init(
     ring: Ring, node: Node, inbox: Inbox, log: Logger, limits: EdgeLimits, context: TLSContext?,
     scratch: TransportScratch, answers: Answers, authenticator: Authenticator, arrivals: PeerArrivals
   ) {
@@ -66,7 +66,7 @@ final class Clients {
 
   var count: Int { connections.count - freeSlots.count }
 
-  func beginTurn(_ now: Instant) {
+  package func beginTurn(_ now: Instant) {
     self.now = now
     wallSeconds = wallTime() / 1_000_000_000
   }
@@ -88,7 +88,7 @@ final class Clients {
     }
   }
 
-  func accepted(_ result: Int32, isMore: Bool) {
+  package func accepted(_ result: Int32, isMore: Bool) {
     if result >= 0 { take(result) } else { acceptFailed(-result) }
     if isDraining {
       if !isMore { listener = nil }
@@ -124,7 +124,7 @@ final class Clients {
 
   // MARK: - Bytes
 
-  func received(_ slot: Int, _ result: Int32) {
+  package func received(_ slot: Int, _ result: Int32) {
     guard let connection = connections[slot] else { preconditionFailure("a receive in flight has its connection") }
     let bytes = connection.socket.received(result)
     if connection.isEnding { return end(connection) }
@@ -148,7 +148,7 @@ final class Clients {
     if !connection.isPaused { connection.socket.receive() }
   }
 
-  func sent(_ slot: Int, _ result: Int32) {
+  package func sent(_ slot: Int, _ result: Int32) {
     guard let connection = connections[slot] else { preconditionFailure("a send in flight has its connection") }
     connection.socket.sent()
     if connection.isEnding { return end(connection) }
@@ -177,7 +177,7 @@ final class Clients {
   }
 
   /// Sends what the turn produced, everybody's at once.
-  func flush() {
+  package func flush() {
     var index = 0
     while index < dirty.count {
       let connection = dirty[index]
@@ -239,10 +239,10 @@ final class Clients {
 
   // MARK: - Deadlines
 
-  var nextDeadline: Instant { count == 0 ? .never : nextSweep }
+  package var nextDeadline: Instant { count == 0 ? .never : nextSweep }
 
   /// Once a second: cuts off whoever takes longer than is allowed.
-  func sweep() {
+  package func sweep() {
     guard now >= nextSweep else { return }
     nextSweep = now + .seconds(1)
     throttle.refill()

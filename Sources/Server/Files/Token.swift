@@ -1,7 +1,7 @@
 /// What a completion belongs to. The ring gives back the 64 bits that went with the operation: 8 of kind, 56 of index into
 /// the table of that kind. A slot of a table is used again only after its operation has completed, so an index needs no
 /// generation.
-enum TokenKind: UInt8 {
+package enum TokenKind: UInt8 {
   case accept = 1
   case signal
   /// Index: slot of the connection.
@@ -13,13 +13,13 @@ enum TokenKind: UInt8 {
   case pageRead, pageWrite, superblockWrite, pageGrow, pageSync
 }
 
-struct Token {
+package struct Token {
   let rawValue: UInt64
 
   init(_ kind: TokenKind, _ index: Int = 0) { rawValue = UInt64(kind.rawValue) << 56 | UInt64(index) }
 
-  static func kind(of rawValue: UInt64) -> TokenKind? { TokenKind(rawValue: UInt8(rawValue >> 56)) }
-  static func index(of rawValue: UInt64) -> Int { Int(rawValue & 0x00FF_FFFF_FFFF_FFFF) }
+  package static func kind(of rawValue: UInt64) -> TokenKind? { TokenKind(rawValue: UInt8(rawValue >> 56)) }
+  package static func index(of rawValue: UInt64) -> Int { Int(rawValue & 0x00FF_FFFF_FFFF_FFFF) }
 }
 
 /// A table whose indices name what is in flight; free ones are used again, last first.

@@ -3,7 +3,7 @@ import Primitives
 import Transport
 
 /// Turns replies and problems into answers of a session. One for a thread; its header block is used again and again.
-final class Answers {
+package final class Answers {
   private let head = HeaderBlock()
   private let trailers = HeaderBlock()
   /// With their scheme.
@@ -12,7 +12,7 @@ final class Answers {
   private var requestSequence: UInt64 = 0
 
   /// `prefix` makes request ids unique among nodes and starts.
-  init(prefix: String, addresses: [(node: String, address: String)]) {
+  package init(prefix: String, addresses: [(node: String, address: String)]) {
     requestIDPrefix = prefix
     self.addresses = addresses
   }

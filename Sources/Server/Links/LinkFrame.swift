@@ -35,7 +35,7 @@ enum LinkFrame {
 ///         26     8  incarnation of the speaker's data directory
 ///         34     8  boot number of the speaker's start
 ///         42     8  nonce of that start
-struct Hello: Equatable {
+package struct Hello: Equatable {
   static let version: UInt16 = 1
 
   var cluster: [UInt8]
@@ -71,7 +71,7 @@ struct Hello: Equatable {
     nonce = try reader.read()
   }
 
-  init(cluster: [UInt8], node: NodeID, to: NodeID, incarnation: Incarnation, boot: UInt64, nonce: UInt64) {
+  package init(cluster: [UInt8], node: NodeID, to: NodeID, incarnation: Incarnation, boot: UInt64, nonce: UInt64) {
     self.cluster = cluster
     self.node = node
     self.to = to

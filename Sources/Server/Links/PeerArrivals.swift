@@ -6,7 +6,7 @@ import Transport
 ///
 /// A node is believed by its certificate (cluster and node in its URI, checked by Transport against the node authority); its
 /// hello must say the same. The newest link of a node counts: an older one is a leftover and is ended.
-final class PeerArrivals {
+package final class PeerArrivals {
   private let hello: Hello
   private let clusterID: String
   private let peers: [NodeID]
@@ -17,7 +17,7 @@ final class PeerArrivals {
   private(set) var refused: UInt64 = 0
   private(set) var payloads: UInt64 = 0
 
-  init(hello: Hello, clusterID: String, peers: [NodeID], node: Node, inbox: Inbox) {
+  package init(hello: Hello, clusterID: String, peers: [NodeID], node: Node, inbox: Inbox) {
     self.hello = hello
     self.clusterID = clusterID
     self.peers = peers
