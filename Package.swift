@@ -75,6 +75,13 @@ let package = Package(
     program("simulate", ["Simulator", argumentParser]),
     program(
       "ChaosTests", ["FileStoreClient", "Checkers", "Primitives", argumentParser], path: "ChaosTests", exclude: ["run"]),
+    .target(name: "BudgetMeter", path: "Tests/Budgets/Meter"),
+    program(
+      "budgets",
+      [
+        "Server", "Node", "Raft", "Journal", "Store", "Tables", "Ring", "Transport", "Primitives", "BudgetMeter",
+        argumentParser, logging,
+      ], path: "Tests/Budgets/Program"),
 
     // tests
     tests("PrimitivesTests", ["Primitives"]),
