@@ -11,12 +11,12 @@ package struct TokenClaims: Equatable, Sendable {
   /// By which it is revoked.
   package var serial: String
 
-  /// `serial` nil: 128 random bits in hexadecimal.
+  /// `serial` nil: 64 random bits in hexadecimal.
   package init(user: String, cluster: String, expires: UInt64, serial: String? = nil) {
     self.user = user
     self.cluster = cluster
     self.expires = expires
-    self.serial = serial ?? Entropy.bytes(16).map { hexadecimal($0) }.joined()
+    self.serial = serial ?? Entropy.bytes(8).map { hexadecimal($0) }.joined()
   }
 }
 
@@ -38,7 +38,8 @@ package enum TokenFailure: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 /// Makes tokens `fst1.PAYLOAD.SIGNATURE`: the payload is base64url of
-/// `{"user":"…","cluster":"…","expires":SECONDS,"serial":"…"}`, the signature base64url of ECDSA P-256 with SHA-256 (DER) over
+/// `{"sub":"USER","aud":"CLUSTER","exp":SECONDS,"jti":"SERIAL"}` (claims named as in RFC 7519: a token comes with every request,
+/// so it is short), the signature base64url of ECDSA P-256 with SHA-256 (DER) over
 /// `fst1.PAYLOAD`, by the key of the client authority.
 package final class TokenAuthority {
   private let key: OpaquePointer
@@ -121,9 +122,9 @@ private func hexadecimal(_ byte: UInt8) -> String {
 /// The token's JSON: one object of texts and whole numbers. Written by us, so read strictly.
 enum TokenText {
   static func write(_ claims: TokenClaims) -> [UInt8] {
-    var text = "{\"user\":"
-    text += quoted(claims.user) + ",\"cluster\":" + quoted(claims.cluster)
-    text += ",\"expires\":\(claims.expires),\"serial\":" + quoted(claims.serial) + "}"
+    var text = "{\"sub\":"
+    text += quoted(claims.user) + ",\"aud\":" + quoted(claims.cluster)
+    text += ",\"exp\":\(claims.expires),\"jti\":" + quoted(claims.serial) + "}"
     return Array(text.utf8)
   }
 
@@ -148,11 +149,11 @@ enum TokenText {
       }
       return value
     }
-    guard case .number(let expires)? = fields.first(where: { $0.0 == "expires" })?.1 else {
-      throw .malformed("`expires` is missing")
+    guard case .number(let expires)? = fields.first(where: { $0.0 == "exp" })?.1 else {
+      throw .malformed("`exp` is missing")
     }
     return TokenClaims(
-      user: try text("user"), cluster: try text("cluster"), expires: expires, serial: try text("serial"))
+      user: try text("sub"), cluster: try text("aud"), expires: expires, serial: try text("jti"))
   }
 }
 

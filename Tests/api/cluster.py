@@ -149,7 +149,7 @@ class Cluster:
         key = key or f"{self.path}/ca/clients.key"
         serial = serial or os.urandom(16).hex()
         payload = claims if claims is not None else json.dumps(
-            {"user": user, "cluster": cluster or self.id, "expires": int(time.time()) + seconds, "serial": serial},
+            {"sub": user, "aud": cluster or self.id, "exp": int(time.time()) + seconds, "jti": serial},
             separators=(",", ":"))
         signed = f"fst1.{encode(payload.encode())}"
         signature = subprocess.run(

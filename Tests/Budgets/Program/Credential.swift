@@ -23,23 +23,22 @@ struct Credential {
   /// A token as `fscluster token` makes it, until 2100. The same in each run, since HPACK's cost depends on its letters;
   /// its key was thrown away.
   static let bearer =
-    "Bearer fst1.eyJ1c2VyIjoid3JpdGVyIiwiY2x1c3RlciI6IjVhMWQ3YzBlOWIzZjQyNjg4ZDA0YzZmMWEyZTM3YjkwIiwiZXhwaXJlcyI6"
-    + "NDEwMjQ0NDgwMCwic2VyaWFsIjoiYzNkMmExOTA4ZjdlNmQ1YzRiM2EyOTE4MDdmNmU1ZDQifQ"
-    + ".MEUCIHj0_LspXNH16B69GLx3L9PGVt-__uSPVN42XFW1ftMTAiEA-yo6SDmYWhC6g1ztUnQ7HgCOkSbzp7Ilrl8EBTNMkKc"
+    "Bearer fst1.eyJzdWIiOiJ3cml0ZXIiLCJhdWQiOiI1YTFkN2MwZTliM2Y0MjY4OGQwNGM2ZjFhMmUzN2I5MCIsImV4cCI6NDEw"
+    + "MjQ0NDgwMCwianRpIjoiYzNkMmExOTA4ZjdlNmQ1YyJ9.MEYCIQCQ6bOO3vWtMlGMWbM3H5OYpj1tUofoYEoR9hm1Td31ogIhAME"
+    + "_byGYVa_R7gUWIWhxbrm2AOuBPkHgSYfXU68QMt0P"
 
   /// The authority that signed it.
   static let authority = Array(
     """
     -----BEGIN CERTIFICATE-----
-    MIIBizCCATGgAwIBAgIUWCFahC1Y99XEdxJpBtaiXVxJP58wCgYIKoZIzj0EAwIw
-    GjEYMBYGA1UEAwwPYnVkZ2V0cyBjbGllbnRzMCAXDTI2MTEyMjIxMDEyMFoYDzIx
-    MjYxMDI5MjEwMTIwWjAaMRgwFgYDVQQDDA9idWRnZXRzIGNsaWVudHMwWTATBgcq
-    hkjOPQIBBggqhkjOPQMBBwNCAATxWdwcX2qXbYYy3OpTF2phTaFOPQy4O4K8Si6z
-    BgHUex+F3UNSPf3LDG7QHoYhdgsRY6TEXBYjME8Q5bBUgmRfo1MwUTAdBgNVHQ4E
-    FgQUgQapUvdqkwx+Q3i1jJLJdwRbZ5MwHwYDVR0jBBgwFoAUgQapUvdqkwx+Q3i1
-    jJLJdwRbZ5MwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAWJKYG
-    K5z4DAMzhzQB1ksFPR3iBi9bafZtJnEICI7UcgIhALjrYrlryASCcaBjY8WASEQe
-    T6zqFQbjivRGgW5XMkeK
+    MIIBezCCASCgAwIBAgIURksaXyuzNi5MZEO+1Y2QUqu4ti0wCgYIKoZIzj0EAwIw
+    GjEYMBYGA1UEAwwPYnVkZ2V0cyBjbGllbnRzMCAXDTI2MTEyMjAwMDAwMFoYDzIx
+    MjYxMDI5MDAwMDAwWjAaMRgwFgYDVQQDDA9idWRnZXRzIGNsaWVudHMwWTATBgcq
+    hkjOPQIBBggqhkjOPQMBBwNCAATtDq/DhMtCuhJcbn30KzW15keF+bXPElp1/Lby
+    e2EdpgqbhyEeuHtn2x1N/trj1/4HjgNsmY0RnEX68t+Pe04Ro0IwQDAPBgNVHRMB
+    Af8EBTADAQH/MA4GA1UdDwEB/wQEAwIBBjAdBgNVHQ4EFgQU/5lPEDrxpYASnote
+    rHXHWTV5abowCgYIKoZIzj0EAwIDSQAwRgIhAJ5QDfCxH6YPTfYazGJytrsx7od5
+    WH9nlXcsZmwLmpplAiEA8j/KIp1WmgfhfERsk0pX/I46ul/4dQ0s8t2/SwVgerI=
     -----END CERTIFICATE-----
     """.utf8)
 }
