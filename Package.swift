@@ -8,9 +8,13 @@ let strict: [SwiftSetting] = [
 ]
 
 /// A target of ours: Swift 6 mode, warnings as errors. The list of imports is the architecture (Docs/Architecture.md).
-func target(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func target(_ name: String, _ dependencies: [Target.Dependency], _ more: [SwiftSetting] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict + more)
 }
+
+/// For what every request passes and no package of others can depend on: overlapping accesses are looked for while running in
+/// debug builds, by all tests and by sanitizers, and not in release (Docs/Decisions/0006).
+let hot: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
 func program(
   _ name: String, _ dependencies: [Target.Dependency], path: String? = nil, exclude: [String] = []
@@ -44,21 +48,21 @@ let package = Package(
     target("Primitives", ["CLinux"]),
 
     // pure
-    target("Raft", ["Primitives", deque]),
-    target("Journal", ["Primitives", "Raft", deque]),
+    target("Raft", ["Primitives", deque], hot),
+    target("Journal", ["Primitives", "Raft", deque], hot),
     target("Store", ["Primitives"]),
     target("Tables", ["Primitives", "Store"]),
     target("Checkers", ["Primitives"]),
 
     // compose
-    target("Node", ["Primitives", "Raft", "Journal", "Store", "Tables", deque]),
+    target("Node", ["Primitives", "Raft", "Journal", "Store", "Tables", deque], hot),
 
     // edge
     target("Ring", ["Primitives", "CLinux", "CURing"]),
     target("Transport", ["Primitives", "CLinux", "COpenSSL", "CNghttp2"]),
 
     // assemble
-    target("Server", ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", yams, logging]),
+    target("Server", ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", yams, logging], hot),
     target("FileStoreClient", ["Primitives", "Tables", "Ring", "Transport"]),
     target("Simulator", ["Primitives", "Node", "Raft", "Journal", "Store", "Tables", "Checkers"]),
 

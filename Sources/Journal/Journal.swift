@@ -66,43 +66,43 @@ package final class Journal {
   let identity: JournalIdentity
   let settings: JournalSettings
   let buffers: BufferPool
-  @exclusivity(unchecked) var phase = Phase.opening
+  var phase = Phase.opening
 
   // The chain.
-  @exclusivity(unchecked) var nextSequence: UInt64
-  @exclusivity(unchecked) var lastChecksum: UInt32
-  @exclusivity(unchecked) var nextUse: UInt64
+  var nextSequence: UInt64
+  var lastChecksum: UInt32
+  var nextUse: UInt64
   let accepted: StartPayload
   /// The highest sequence contiguously durable.
-  @exclusivity(unchecked) package internal(set) var watermark: UInt64
-  @exclusivity(unchecked) var inFlight: Deque<BlockInFlight> = []
+  package internal(set) var watermark: UInt64
+  var inFlight: Deque<BlockInFlight> = []
   /// Summaries of blocks that the next block may have to repeat.
-  @exclusivity(unchecked) var recent: Deque<EncodedSummary>
+  var recent: Deque<EncodedSummary>
   /// The use that blocks name as the oldest, and the highest such name that is durable.
-  @exclusivity(unchecked) var namedOldest: UInt64
-  @exclusivity(unchecked) var durableOldest: UInt64
+  var namedOldest: UInt64
+  var durableOldest: UInt64
 
   // What waits.
-  @exclusivity(unchecked) var waiting: Deque<WaitingOrder> = []
-  @exclusivity(unchecked) var cursor = OrderCursor()
+  var waiting: Deque<WaitingOrder> = []
+  var cursor = OrderCursor()
   /// Slots whose hard state must be written again before the oldest segment may be freed.
-  @exclusivity(unchecked) var restated: Deque<Int> = []
-  @exclusivity(unchecked) package internal(set) var waitingBytes = 0
+  var restated: Deque<Int> = []
+  package internal(set) var waitingBytes = 0
 
   // Where things stand.
-  @exclusivity(unchecked) var shards: ShardTable
-  @exclusivity(unchecked) var segments: SegmentTable
-  @exclusivity(unchecked) var files: FilePool
-  @exclusivity(unchecked) var loads: [LoadInProgress] = []
-  @exclusivity(unchecked) var nextRead: ReadID = 1
+  var shards: ShardTable
+  var segments: SegmentTable
+  var files: FilePool
+  var loads: [LoadInProgress] = []
+  var nextRead: ReadID = 1
 
   // Time and state of the disk.
-  @exclusivity(unchecked) var lastActivity = Instant.zero
+  var lastActivity = Instant.zero
   /// Something was written that no later block seals yet.
-  @exclusivity(unchecked) var isUnsealed = false
+  var isUnsealed = false
   /// The last preparation was refused for want of space; ordered again at this time.
-  @exclusivity(unchecked) var prepareAgainAt: Instant?
-  @exclusivity(unchecked) package internal(set) var statistics = JournalStatistics()
+  var prepareAgainAt: Instant?
+  package internal(set) var statistics = JournalStatistics()
 
   /// Goes on behind what recovery accepted. Call `flush` to begin; writes are possible at once and reported after `.opened`.
   package init(recovered: RecoveredJournal, identity: JournalIdentity, settings: JournalSettings) {

@@ -81,38 +81,38 @@ package final class RaftGroup {
   package let me: Member
   package let settings: RaftSettings
 
-  @exclusivity(unchecked) package internal(set) var hardState: HardState
-  @exclusivity(unchecked) var log: RaftLog
+  package internal(set) var hardState: HardState
+  var log: RaftLog
   /// The configurations of the log from the last applied one on; the last is in force.
-  @exclusivity(unchecked) var configurations: [ConfigurationAt]
-  @exclusivity(unchecked) var state: State
-  @exclusivity(unchecked) var leadership: Leadership?
-  @exclusivity(unchecked) package internal(set) var heldByAll: LogIndex
+  var configurations: [ConfigurationAt]
+  var state: State
+  var leadership: Leadership?
+  package internal(set) var heldByAll: LogIndex
 
   // What leaves when.
-  @exclusivity(unchecked) var lastOrder: PersistID = 0
-  @exclusivity(unchecked) var persistedOrder: PersistID = 0
+  var lastOrder: PersistID = 0
+  var persistedOrder: PersistID = 0
   /// The order that makes the present hard state durable.
-  @exclusivity(unchecked) var hardStateOrder: PersistID = 0
-  @exclusivity(unchecked) var hardStateChanged = false
+  var hardStateOrder: PersistID = 0
+  var hardStateChanged = false
   /// The first entry that this step appended.
-  @exclusivity(unchecked) var unsavedFrom: LogIndex?
+  var unsavedFrom: LogIndex?
   /// Messages that speak of a hard state that is not durable yet.
-  @exclusivity(unchecked) var held: [RaftMessage] = []
-  @exclusivity(unchecked) var lastLoad: UInt64 = 0
-  @exclusivity(unchecked) var announcedLeader: Member?
-  @exclusivity(unchecked) var announcedTerm: Term
+  var held: [RaftMessage] = []
+  var lastLoad: UInt64 = 0
+  var announcedLeader: Member?
+  var announcedTerm: Term
 
   // Time and chance.
   /// The latest time handed in.
-  @exclusivity(unchecked) var clock: Instant
-  @exclusivity(unchecked) var random: SeededRandom
+  var clock: Instant
+  var random: SeededRandom
   /// Since this replica started, so that it keeps promises that it forgot: until then neither a vote nor a campaign.
   let quarantineUntil: Instant
   /// The promise to the leader heard from last: until then no vote, except when a leader asked for the election.
-  @exclusivity(unchecked) var stickyUntil: Instant
-  @exclusivity(unchecked) var electionTimeout: Nanoseconds
-  @exclusivity(unchecked) var electionDeadline: Instant
+  var stickyUntil: Instant
+  var electionTimeout: Nanoseconds
+  var electionDeadline: Instant
 
   package init(
     shard: ShardID, me: Member, settings: RaftSettings, restored: RestoredGroup, random: SeededRandom, now: Instant
