@@ -95,6 +95,9 @@ extension Append {
     let readRound = try reader.readVarint()
     let count = try reader.readVarint()
     guard count <= UInt64(PeerLimits.entriesMax) else { throw .invalid("more entries than a message holds") }
+    guard count <= UInt64(reader.remaining / Entry.encodedBytesMin) else {
+      throw .invalid("more entries than the message has bytes for")
+    }
     var entries: [Entry] = []
     entries.reserveCapacity(Int(count))
     var index = previousIndex
@@ -109,6 +112,9 @@ extension Append {
 }
 
 extension Entry {
+  /// Term, kind and length in a byte each.
+  fileprivate static let encodedBytesMin = 3
+
   /// The index is not written: entries of a message follow each other.
   func encode(into writer: inout ByteWriter) {
     writer.writeVarint(term.rawValue)

@@ -178,6 +178,21 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
     #expect(understood > 100)
   }
 
+  /// So that a short message cannot make its receiver take memory for many entries.
+  @Test func moreEntriesThanTheMessageHasBytesForAreRefused() throws {
+    let none = Append(
+      previousIndex: .zero, previousTerm: .zero, entries: [], commit: .zero, heldByAll: .zero, sentAt: .zero,
+      readRound: 0)
+    let short = (encoded([PeerSamples.raft(.append(none))]).dropLast() + [0xFF, 0xFF, 0x03]).withLength()
+    #expect(throws: DecodeError.invalid("more entries than the message has bytes for")) {
+      try PeerMessage.decodeAll(short)
+    }
+    var full = none
+    full.entries = (1...100).map { Entry(index: LogIndex($0), term: Term(1), kind: .noop, payload: []) }
+    let message = PeerSamples.raft(.append(full))
+    #expect(try PeerMessage.decodeAll(encoded([message])) == [message])
+  }
+
   @Test func numbersBeyondEveryLogAreRefused() {
     let append = Append(
       previousIndex: LogIndex(.max), previousTerm: Term(1),
