@@ -60,6 +60,8 @@ package enum TableLimits {
   package static let commandBytesMax = rowBytesMax + keyBytesMax + 1024
   /// Bytes of an encoded table description.
   package static let descriptionBytesMax = 256 << 10
+  /// Bytes of its JSON, which stands beside it in the catalog: both fit into a row. Escapes can make six bytes of one.
+  package static let descriptionJSONBytesMax = 512 << 10
   package static let tablesMax = 10_000
   package static let lookupKeysMax = 10_000
   package static let scanRowsMax = 10_000

@@ -242,6 +242,21 @@ import Testing
     #expect(shard.machine.catalog.dropped.isEmpty)
   }
 
+  /// Whoever appended it: a command in the log must not stop the replicas.
+  @Test func aDescriptionThatDoesNotFitIntoTheCatalogIsRefused() throws {
+    for count in [200_000, TableLimits.descriptionBytesMax + 1] {
+      var shard = Shard()
+      let columns = [
+        Column(id: 1, name: "k", type: .text),
+        Column(id: 2, name: "v", type: .text, nullable: true, defaultValue: .text([UInt8](repeating: 1, count: count))),
+      ]
+      let description = TableDescription(id: TableID(0), name: "t", columns: columns, primaryKey: [1])
+      #expect(try shard.apply { (writer) throws(Refusal) in writer.createTable(description) } == .malformed)
+      #expect(shard.machine.totals == ShardTotals())
+      shard.checkInvariants()
+    }
+  }
+
   @Test func aCommandForAnotherSchemaIsRefused() throws {
     var shard = Shard()
     let table = try shard.create(simple)

@@ -100,6 +100,11 @@ import Testing
     check(
       table("\(a),{\"name\":\"b\",\"type\":\"text\",\"nullable\":true,\"default\":\"\(big)\"}"), .tooLarge,
       limit: TableLimits.descriptionBytesMax)
+    // One byte in the definition, six in the JSON.
+    let escaped = String(repeating: "\\u0001", count: TableLimits.descriptionJSONBytesMax / 6)
+    check(
+      table("\(a),{\"name\":\"b\",\"type\":\"text\",\"nullable\":true,\"default\":\"\(escaped)\"}"), .tooLarge,
+      limit: TableLimits.descriptionJSONBytesMax)
   }
 
   @Test func systemTablesHaveTheirFixedDescriptions() {

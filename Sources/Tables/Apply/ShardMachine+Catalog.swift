@@ -16,6 +16,7 @@ extension ShardMachine {
     let table = Table(description)
     var json: [UInt8] = []
     description.appendJSON(to: &json)
+    guard json.count <= TableLimits.descriptionJSONBytesMax else { return .malformed }
     try stagePut(
       SystemTables.tables, [.text(table.nameBytes)],
       [.int64(Int64(table.id.rawValue)), .int64(Int64(table.schema)), .json(json), .bytes(description.encoded())],

@@ -37,6 +37,7 @@ extension TableDescription {
   }
 
   package init(from reader: inout ByteReader) throws(DecodeError) {
+    let start = reader.offset
     let version: UInt8 = try reader.read()
     guard version == TableDescription.formatVersion else { throw .invalid("a table description of another format") }
     id = TableID(try reader.read())
@@ -55,6 +56,7 @@ extension TableDescription {
     let keyCount = try reader.readVarint()
     guard keyCount >= 1, keyCount <= count else { throw .invalid("a number of key columns over its limit") }
     for _ in 0..<keyCount { primaryKey.append(try reader.read()) }
+    guard reader.offset - start <= TableLimits.descriptionBytesMax else { throw .invalid("a description over its limit") }
     try validate()
   }
 

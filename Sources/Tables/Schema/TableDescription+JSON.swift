@@ -88,12 +88,16 @@ private struct DescriptionParser {
       primaryKey.append(id)
     }
     let description = TableDescription(id: TableID(0), name: name, columns: columns, primaryKey: primaryKey)
-    guard description.encoded().count <= TableLimits.descriptionBytesMax else {
-      throw Refusal(
-        .tooLarge, "The table description is over \(TableLimits.descriptionBytesMax) bytes: shorten its defaults.",
-        limit: TableLimits.descriptionBytesMax)
-    }
+    try checkSize(description.encoded().count, TableLimits.descriptionBytesMax)
+    var json: [UInt8] = []
+    description.appendJSON(to: &json)
+    try checkSize(json.count, TableLimits.descriptionJSONBytesMax)
     return description
+  }
+
+  private func checkSize(_ count: Int, _ limit: Int) throws(Refusal) {
+    guard count > limit else { return }
+    throw Refusal(.tooLarge, "The table description is over \(limit) bytes: shorten its defaults.", limit: limit)
   }
 
   private func invalid(_ detail: String, column: String? = nil) -> Refusal {
