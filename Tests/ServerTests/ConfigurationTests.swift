@@ -76,7 +76,7 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
     for (line, word) in [
       ("memory: lots", "256MiB"), ("memory: 1MiB", "at least"), ("leases: maybe", "`on` or `off`"),
       ("log: loud", "no level"), ("log: {level: info, colour: red}", "colour"), ("memory: [1]", "list"),
-      ("memory: {a: 1}", "one value"), ("log: ''", "empty"),
+      ("memory: {a: 1}", "one value"), ("log: ''", "empty"), ("log: ':'", "no level"), ("log: 'info:'", "no file"),
     ] {
       let found = lines(good + "\n" + line)
       #expect(

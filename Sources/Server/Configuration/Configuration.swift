@@ -170,9 +170,11 @@ extension Configuration {
 
   /// `info`, or `info:FILE`.
   private mutating func setLog(_ text: String) throws(ValueRefusal) {
-    let parts = text.split(separator: ":", maxSplits: 1)
+    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
     log.level = try parseLevel(String(parts[0]))
-    if parts.count > 1 { log.file = String(parts[1]) }
+    guard parts.count > 1 else { return }
+    guard !parts[1].isEmpty else { throw ValueRefusal("no file stands behind `\(text)`") }
+    log.file = String(parts[1])
   }
 
   private mutating func setLog(_ fields: [RawValue.Field], _ source: SettingSource) throws(ValueRefusal) {
