@@ -200,6 +200,17 @@ import Testing
     #expect(
       refusal { () throws(Refusal) in _ = try scanRequest(table, ["cursor": text(cursor), "order": "desc"]) }?.code
         == .invalidArgument)
+    for bound in [[StateKey.rowKind, 0], StateKey.rowPrefix(other.id), [0xFF]] {
+      // Of a right checksum, but of keys that are not the table's.
+      var range = KeyRange(table, isDescending: false)
+      range.lower = bound
+      let below = text(ScanCursor(range).encoded(table))
+      (range.lower, range.upper) = (StateKey.rowPrefix(table.id), bound)
+      for foreign in [below, text(ScanCursor(range).encoded(table))] {
+        #expect(
+          refusal { () throws(Refusal) in _ = try scanRequest(table, ["cursor": foreign]) }?.code == .invalidArgument)
+      }
+    }
     for i in cursor.indices {
       var damaged = cursor
       damaged[i] = damaged[i] == UInt8(ascii: "A") ? UInt8(ascii: "B") : UInt8(ascii: "A")

@@ -113,12 +113,12 @@ struct ScanCursor {
     }
     var range = KeyRange(table, isDescending: flags == 1)
     let all = range
+    func isBound(_ key: [UInt8]) -> Bool { key.count <= StateKey.bytesMax + 1 && key.starts(with: all.lower) }
     range.lower = Array(try reader.readBytes(Int(try reader.read(UInt16.self))))
     range.upper = Array(try reader.readBytes(Int(try reader.read(UInt16.self))))
     let checksum: UInt32 = try reader.read()
-    guard checksum == crc32c(Array(bytes.dropLast(4))), range.lower.count <= StateKey.bytesMax + 1,
-      range.upper.count <= StateKey.bytesMax + 1, !range.lower.lexicographicallyPrecedes(all.lower),
-      !all.upper.lexicographicallyPrecedes(range.upper)
+    guard checksum == crc32c(Array(bytes.dropLast(4))), isBound(range.lower),
+      isBound(range.upper) || range.upper == all.upper
     else { throw .invalid("a damaged cursor") }
     return range
   }
