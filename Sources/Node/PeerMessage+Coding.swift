@@ -12,6 +12,8 @@ enum PeerLimits {
   static let entriesMax = 1 << 16
   /// Versions hold 44 bits of an index; a million are left for what follows it in a message.
   static let indexMax: UInt64 = 1 << 44 - 1 << 20
+  /// Each election raises the term by one; a million are left for those that follow.
+  static let termMax: UInt64 = 1 << 48 - 1 << 20
   static let operationsMax: UInt64 = 1 << 20
 }
 
@@ -144,6 +146,11 @@ extension ByteReader {
     let index = try readVarint()
     guard index <= PeerLimits.indexMax else { throw .invalid("an index beyond every log") }
     return LogIndex(index)
+  }
+  mutating func readTerm() throws(DecodeError) -> Term {
+    let term = try readVarint()
+    guard term <= PeerLimits.termMax else { throw .invalid("a term beyond every election") }
+    return Term(term)
   }
 }
 

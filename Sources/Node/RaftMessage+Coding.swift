@@ -39,7 +39,7 @@ extension RaftMessage {
     let shard = ShardID(try reader.readVarint())
     let from = try reader.readMember()
     let to = try reader.readMember()
-    let term = Term(try reader.readVarint())
+    let term = try reader.readTerm()
     self.init(shard: shard, from: from, to: to, term: term, body: try RaftMessage.readBody(&reader))
   }
 
@@ -69,7 +69,7 @@ extension ByteWriter {
 extension VoteRequest {
   init(from reader: inout ByteReader) throws(DecodeError) {
     let lastIndex = try reader.readIndex()
-    let lastTerm = Term(try reader.readVarint())
+    let lastTerm = try reader.readTerm()
     self.init(lastIndex: lastIndex, lastTerm: lastTerm, transfer: try reader.readFlag())
   }
 }
@@ -88,7 +88,7 @@ extension Append {
 
   init(from reader: inout ByteReader) throws(DecodeError) {
     let previousIndex = try reader.readIndex()
-    let previousTerm = Term(try reader.readVarint())
+    let previousTerm = try reader.readTerm()
     let commit = try reader.readIndex()
     let heldByAll = try reader.readIndex()
     let sentAt = Instant(nanoseconds: try reader.read())
@@ -123,7 +123,7 @@ extension Entry {
   }
 
   init(at index: LogIndex, from reader: inout ByteReader) throws(DecodeError) {
-    let term = Term(try reader.readVarint())
+    let term = try reader.readTerm()
     guard let kind = EntryKind(rawValue: try reader.read()) else { throw .invalid("an unknown kind of entry") }
     self.init(index: index, term: term, kind: kind, payload: try reader.readOwned(limit: PeerLimits.entryBytesMax))
   }
@@ -157,7 +157,7 @@ extension AppendReply {
       let previousIndex = try reader.readIndex()
       let hintIndex = try reader.readIndex()
       outcome = .rejected(
-        previousIndex: previousIndex, hintIndex: hintIndex, hintTerm: Term(try reader.readVarint()))
+        previousIndex: previousIndex, hintIndex: hintIndex, hintTerm: try reader.readTerm())
     default: throw .invalid("an unknown outcome of an append")
     }
     let sentAt = Instant(nanoseconds: try reader.read())

@@ -34,6 +34,22 @@ import Testing
     #expect(Set(world.machines.map(\.node.appliedIndex)).count == 1)
   }
 
+  /// The next election would need a term above it, and after a restart again.
+  @Test func theLastTermOfAllIsNotTakenFromAPeer() throws {
+    let world = try Harness(3)
+    let members = Harness.founders(3).voters
+    var writer = ByteWriter()
+    writer.writeBytes(PayloadEnvelope(session: 1 << 40, sequence: 1).encoded())
+    PeerMessage.raft(
+      RaftMessage(
+        shard: Node.onlyShard, from: members[1], to: members[0], term: Term(.max), body: .voteReply(granted: false))
+    ).encode(into: &writer)
+    world.tell(world.machines[0], .received(from: NodeID(2), payload: writer.bytes))
+    #expect(world.machines[0].node.statistics.payloadsUndecodable == 1)
+    world.isolated = [2]
+    _ = try world.elect()
+  }
+
   @Test func aWriteWaitsForTheDisksOfAMajority() throws {
     let world = try Harness(3)
     let leader = try world.elect()

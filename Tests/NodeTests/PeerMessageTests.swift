@@ -200,6 +200,27 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
       sentAt: .zero, readRound: 0)
     #expect(throws: DecodeError.self) { try PeerMessage.decodeAll(encoded([PeerSamples.raft(.append(append))])) }
   }
+
+  @Test func termsBeyondEveryElectionAreRefused() {
+    let last = Term(.max)
+    let append = Append(
+      previousIndex: .zero, previousTerm: last, entries: [], commit: .zero, heldByAll: .zero, sentAt: .zero,
+      readRound: 0)
+    var entry = append
+    entry.previousTerm = .zero
+    entry.entries = [Entry(index: LogIndex(1), term: last, kind: .noop, payload: [])]
+    let rejected = AppendReply.Outcome.rejected(previousIndex: .zero, hintIndex: .zero, hintTerm: last)
+    let bodies: [RaftMessage.Body] = [
+      .vote(VoteRequest(lastIndex: .zero, lastTerm: last, transfer: false)), .append(append), .append(entry),
+      .appendReply(AppendReply(outcome: rejected, sentAt: .zero, readRound: 0)),
+    ]
+    for body in bodies {
+      #expect(throws: DecodeError.self) { try PeerMessage.decodeAll(encoded([PeerSamples.raft(body)])) }
+    }
+    let vote = RaftMessage(
+      shard: ShardID(1), from: PeerSamples.a, to: PeerSamples.b, term: last, body: .voteReply(granted: false))
+    #expect(throws: DecodeError.self) { try PeerMessage.decodeAll(encoded([.raft(vote)])) }
+  }
 }
 
 extension [UInt8] {
