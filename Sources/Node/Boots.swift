@@ -65,7 +65,13 @@ package struct Boots: Equatable, Sendable {
       var boots = Boots(directory: try reader.read())
       let count: UInt32 = try reader.read()
       guard count <= UInt32(Self.countMax) else { throw .invalid("a list of starts over its limit") }
-      for _ in 0..<count { boots.list.append(Boot(number: try reader.read(), nonce: try reader.read())) }
+      for _ in 0..<count {
+        let boot = Boot(number: try reader.read(), nonce: try reader.read())
+        guard boot.number > boots.list.last?.number ?? 0, boot.number < .max else {
+          throw .invalid("starts that do not rise")
+        }
+        boots.list.append(boot)
+      }
       guard try reader.read(UInt32.self) == expected else { throw .invalid("its checksum does not match") }
       return boots
     }

@@ -64,14 +64,14 @@ package struct ReplicaRecord: Equatable, Sendable {
 
   private init(from reader: inout ByteReader) throws(DecodeError) {
     guard try reader.read(UInt8.self) == 1 else { throw .invalid("a shard record of an unknown format") }
-    appliedIndex = LogIndex(try reader.read())
+    appliedIndex = try ReplicaRecord.index(&reader)
     appliedOrdinal = try reader.read()
-    appliedTerm = Term(try reader.read())
+    appliedTerm = try ReplicaRecord.term(&reader)
     totals = try ShardTotals(from: &reader)
-    configurationIndex = LogIndex(try reader.read())
+    configurationIndex = try ReplicaRecord.index(&reader)
     let count: UInt32 = try reader.read()
     configuration = try Configuration(decoding: [UInt8](try reader.readBytes(Int(count))))
-    let term = Term(try reader.read())
+    let term = try ReplicaRecord.term(&reader)
     let voted: UInt8 = try reader.read()
     guard voted <= 1 else { throw .invalid("a flag that is neither 0 nor 1") }
     var vote: Member?
@@ -80,5 +80,17 @@ package struct ReplicaRecord: Equatable, Sendable {
       vote = Member(node: node, incarnation: Incarnation(try reader.read()))
     }
     hardState = HardState(term: term, vote: vote)
+  }
+
+  private static func index(_ reader: inout ByteReader) throws(DecodeError) -> LogIndex {
+    let index: UInt64 = try reader.read()
+    guard index <= PeerLimits.indexMax else { throw .invalid("an index beyond every log") }
+    return LogIndex(index)
+  }
+
+  private static func term(_ reader: inout ByteReader) throws(DecodeError) -> Term {
+    let term: UInt64 = try reader.read()
+    guard term <= PeerLimits.termMax else { throw .invalid("a term beyond every election") }
+    return Term(term)
   }
 }

@@ -44,6 +44,21 @@ import Testing
     }
     #expect(throws: DecodeError.self) { try Boots(decoding: good + [0]) }
   }
+
+  /// Behind a right checksum: the next start has a number above all before.
+  @Test func numbersThatDoNotRiseAreRefused() {
+    for numbers: [UInt64] in [[0], [1, 1], [2, 1], [.max]] {
+      var writer = ByteWriter()
+      writer.writeBytes(Boots(directory: 7).encoded().dropLast(8))
+      writer.write(UInt32(numbers.count))
+      for number in numbers {
+        writer.write(number)
+        writer.write(UInt64(5))
+      }
+      writer.write(crc32c(writer.bytes))
+      #expect(throws: DecodeError.invalid("starts that do not rise")) { try Boots(decoding: writer.bytes) }
+    }
+  }
 }
 
 @Suite struct ReplicaRecordTests {
@@ -72,6 +87,19 @@ import Testing
     var unvoted = record
     unvoted.hardState.vote = nil
     #expect(try ReplicaRecord(decoding: unvoted.encoded()) == unvoted)
+  }
+
+  /// Behind a right checksum: the next index or term would not exist.
+  @Test func numbersBeyondEveryLogAreRefused() {
+    let changes: [(inout ReplicaRecord) -> Void] = [
+      { $0.appliedIndex = LogIndex(.max) }, { $0.configurationIndex = LogIndex(.max) },
+      { $0.appliedTerm = Term(.max) }, { $0.hardState.term = Term(.max) },
+    ]
+    for change in changes {
+      var damaged = record
+      change(&damaged)
+      #expect(throws: DecodeError.self) { try ReplicaRecord(decoding: damaged.encoded()) }
+    }
   }
 
   @Test func truncatedAndLongerRecordsAreRefused() {
