@@ -174,8 +174,9 @@ package final class Node {
     finish(handle, Reply(executed ? .outcomeUnknown("The node failed: \(text).") : .failed(text)))
   }
 
-  package func checkInvariants() {
-    replica.raft.checkInvariants()
+  /// Cheap enough for every turn, except for the walk through the log.
+  package func checkInvariants(walkingLog: Bool = true) {
+    replica.raft.checkInvariants(walkingLog: walkingLog)
     precondition(replica.appliedIndex <= replica.raft.commitIndex, "only committed entries are applied")
     precondition(replica.batch.count == replica.batchHandles.count, "every command of the batch has its handle")
   }

@@ -80,6 +80,8 @@ extension Simulation {
       return fail("a crashed node starts again", "\(machine.id): \(error)")
     }
     story.tell(now, "\(machine.id) starts")
+    machine.node?.checkInvariants()
+    machine.turnsSinceWalk = 0
     observeStart(machine)
     scheduleTurn(machine)
     openLinks(of: machine)

@@ -38,6 +38,8 @@ final class Machine {
   /// Which other machines' links it takes for open.
   var linksUp: [Bool]
   var seen = LastSeen()
+  /// Turns since the whole log of the node was checked.
+  var turnsSinceWalk: UInt64 = 0
 
   init(index: Int, nodes: Int, driftPerMillion: Int64, clockOffset: UInt64) {
     self.index = index

@@ -78,7 +78,10 @@ extension Simulation {
 
   func checkAtTheEnd() {
     checkReplicas()
-    for machine in machines { countNode(machine) }
+    for machine in machines {
+      machine.node?.checkInvariants()
+      countNode(machine)
+    }
     for key in 0..<options.keys where violation == nil {
       let name = Workload.keyName(key)
       let operations = history.operations.filter { $0.key == name }

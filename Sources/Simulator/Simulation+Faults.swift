@@ -81,6 +81,8 @@ extension Simulation {
   private func kill(_ machine: Machine) {
     countNode(machine)
     if machine.isCheckpointing { counters.count(.crashInCheckpoint) }
+    // Nobody could look any more.
+    machine.node?.checkInvariants()
     machine.node = nil
     machine.life += 1
     machine.forgetProcess()

@@ -52,10 +52,18 @@ extension Simulation {
     var effects = NodeEffects()
     swap(&effects, &machine.effects)
     perform(effects, of: machine)
-    node.checkInvariants()
+    node.checkInvariants(walkingLog: isWalkDue(machine, node.raft))
     observe(machine)
     goOnStopping(machine, drained: effects.drained)
     scheduleTick(machine)
+  }
+
+  /// A walk through the log costs as much as the log is long: one in as many turns adds the same to each of them.
+  private func isWalkDue(_ machine: Machine, _ raft: RaftGroup) -> Bool {
+    machine.turnsSinceWalk += 1
+    guard machine.turnsSinceWalk > raft.lastIndex.rawValue - raft.cacheFloor.rawValue else { return false }
+    machine.turnsSinceWalk = 0
+    return true
   }
 
   private func perform(_ effects: NodeEffects, of machine: Machine) {
