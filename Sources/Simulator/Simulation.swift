@@ -40,7 +40,7 @@ package struct SimulationOptions: Sendable {
   package var clients = 6
   package var keys = 10
   package var duration = Nanoseconds.seconds(60)
-  package var operationsMin = 2000
+  package var operationsMin: UInt64 = 2000
   package var tellsStory = false
   package init(seed: UInt64) { self.seed = seed }
 }
@@ -117,7 +117,7 @@ final class Simulation {
     for (time, fault) in plan.faults { queue.add(.fault(fault), at: time) }
     for client in clients.indices { queue.add(.clientActs(client), at: .zero + .milliseconds(1500)) }
     let end = Instant.zero + options.duration
-    runWhile { self.now < end || self.counters.operations < UInt64(self.options.operationsMin) }
+    runWhile { self.now < end || self.counters.operations < self.options.operationsMin }
     healAndSettle()
     if violation == nil { checkAtTheEnd() }
   }

@@ -29,7 +29,7 @@ package enum SimulatorProgram {
 
   /// Runs seeds one after the other; false when a checker failed.
   package static func run(
-    first: UInt64, count: UInt64, seconds: UInt64, trace: Bool, needsCoverage: Bool,
+    first: UInt64, count: UInt64, seconds: UInt64, operations: UInt64, trace: Bool, needsCoverage: Bool,
     starting: (UInt64) -> Void = { _ in }
   ) -> Bool {
     var total = SimulationCounters()
@@ -37,6 +37,7 @@ package enum SimulatorProgram {
       starting(seed)
       var options = SimulationOptions(seed: seed)
       options.duration = .seconds(seconds)
+      options.operationsMin = operations
       options.tellsStory = trace
       let result = Simulation.run(options)
       if trace { for line in result.story { print(line) } }

@@ -15,7 +15,8 @@ struct Simulate: ParsableCommand {
   @Option(help: "Run this seed alone.") var seed: UInt64?
   @Option(help: "The first seed of many.") var firstSeed: UInt64 = 1
   @Option(help: "How many seeds.") var seeds: UInt64 = 100
-  @Option(help: "Virtual seconds of load.") var seconds: UInt64 = 60
+  @Option(help: "Virtual seconds of load, at least.") var seconds: UInt64 = 60
+  @Option(help: "Requests of clients, at least: a run goes on until they were sent.") var operations: UInt64 = 2000
   @Flag(help: "Tell the story of each run.") var trace = false
   @Flag(help: "List the bugs that this build can plant, one a line.") var listBugs = false
   @Option(help: "Plant this bug (only in a build made for it).") var bug: String?
@@ -32,7 +33,7 @@ struct Simulate: ParsableCommand {
     }
     Traps.watch()
     let passed = SimulatorProgram.run(
-      first: seed ?? firstSeed, count: seed == nil ? seeds : 1, seconds: seconds, trace: trace,
+      first: seed ?? firstSeed, count: seed == nil ? seeds : 1, seconds: seconds, operations: operations, trace: trace,
       needsCoverage: bug == nil, starting: Traps.running)
     if !passed { throw ExitCode(1) }
   }
