@@ -85,7 +85,7 @@ extension Journal {
 
   func handleSegmentFailed(_ file: UInt32, errno: Int32, at now: Instant, into effects: inout JournalEffects) {
     guard case .preparing(file, let isFresh) = files.spare else { preconditionFailure("the segment being prepared") }
-    guard Self.meansFull(errno) else {
+    guard meansNoRoom(errno) else {
       fail(JournalFault(kind: .prepare, file: file, offset: 0, errno: errno), into: &effects)
       return
     }
@@ -93,9 +93,6 @@ extension Journal {
     files.free.prepend(JournalFile(file: file, bytes: isFresh ? 0 : settings.segmentBytes))
     prepareAgainAt = now + settings.prepareAgainAfter
   }
-
-  /// ENOSPC and EDQUOT of Linux: the disk or a quota has no room now; may pass.
-  static func meansFull(_ errno: Int32) -> Bool { errno == 28 || errno == 122 }
 
   // MARK: Freeing
 

@@ -211,8 +211,13 @@ extension Journal {
     return UInt64(more) * settings.segmentBytes + (phase == .opening ? 0 : segments.current?.room ?? 0)
   }
 
-  /// Refuse client writes with disk-full: only the reserve is left, or the disk has no room for the next segment.
-  package var isFull: Bool { prepareAgainAt != nil || freeBytes < settings.reserveBytes }
+  /// Why client writes are to be refused with disk-full.
+  package var shortage: Shortage? {
+    if prepareAgainAt != nil { return .disk }
+    return freeBytes < settings.reserveBytes ? .cap : nil
+  }
+
+  package var isFull: Bool { shortage != nil }
 
   /// Orders wait and cannot be written before a segment is ready.
   package var isStalled: Bool {

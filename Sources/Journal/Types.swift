@@ -126,6 +126,14 @@ package struct SegmentPreparation: Equatable, Sendable {
   package var isFresh: Bool
 }
 
+/// What writes wait for.
+package enum Shortage: Equatable, Sendable {
+  /// Only the reserve is left of what the log may take: a node lacks its entries.
+  case cap
+  /// The disk has no room for what must grow.
+  case disk
+}
+
 /// Where and how the world failed the journal.
 package struct JournalFault: Error, Equatable, Sendable {
   package enum Kind: Equatable, Sendable { case write, prepare, read, damage }

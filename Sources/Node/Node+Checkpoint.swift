@@ -12,6 +12,10 @@ struct CheckpointState {
   var logBytesAtBegin: UInt64 = 0
   /// What the checkpoint under way holds.
   var frozen: ReplicaRecord?
+  /// The page file could not grow for want of room on the disk.
+  var awaitsRoom = false
+  /// When that is to be tried again.
+  var growAgainAt = Instant.never
   /// All pages are written; the superblock waits for the log.
   var awaitsLog = false
   /// A page that the next beginning needs is being loaded.
@@ -80,10 +84,23 @@ extension Node {
     takeCheckpointOrders(orders)
   }
 
+  /// Tries to grow the page file again when it is time to.
+  func growWhenDue() {
+    guard now >= checkpoint.growAgainAt else { return }
+    checkpoint.growAgainAt = .never
+    checkpointStep(.growAgain)
+  }
+
   private func takeCheckpointOrders(_ orders: [CheckpointEffect]) {
     for order in orders {
       switch order {
-      case .grow, .writePage, .sync, .writeSuperblock: effects.checkpoint.append(order)
+      case .grow: effects.checkpoint.append(order)
+      case .awaitRoom:
+        checkpoint.awaitsRoom = true
+        checkpoint.growAgainAt = now + settings.limits.growAgainAfter
+      case .writePage, .sync, .writeSuperblock:
+        checkpoint.awaitsRoom = false
+        effects.checkpoint.append(order)
       case .awaitLog: checkpoint.awaitsLog = true
       case .finished: checkpointFinished()
       case .failed(let failure): checkpointFailed(failure)

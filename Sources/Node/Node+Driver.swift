@@ -39,7 +39,8 @@ extension Node {
   package var waitingRequests: Int { requests.count }
   package var journalStatistics: JournalStatistics { journal.statistics }
   package var storeStatistics: StoreStatistics { store.statistics }
-  package var isLogFull: Bool { journal.isFull }
+  /// Why writes are refused with disk-full.
+  package var shortage: Shortage? { checkpoint.awaitsRoom ? .disk : journal.shortage }
   /// For observers of the simulation.
   package var raft: RaftGroup { replica.raft }
   package var appliedIndex: LogIndex { replica.appliedIndex }

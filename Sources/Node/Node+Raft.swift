@@ -65,6 +65,13 @@ extension Node {
     journalStep(.held(replica.shard, held))
   }
 
+  /// A line for the log when writes begin to be refused, and when they are taken again.
+  func tellShortage() {
+    guard fault == nil, shortage != shortageTold else { return }
+    shortageTold = shortage
+    effects.notices.append(.shortage(shortage))
+  }
+
   private func roleChanged(_ change: RaftEffects.Change) {
     switch change {
     case .becameLeader(let term):

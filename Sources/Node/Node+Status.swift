@@ -1,3 +1,4 @@
+import Journal
 import Primitives
 import Raft
 import Tables
@@ -72,8 +73,11 @@ extension Node {
   private func limitsNow() -> [String] {
     var limits: [String] = []
     if let fault { limits.append("\(settings.me.node) serves no more: \(fault.text)") }
-    if journal.isFull {
+    switch shortage {
+    case .cap:
       limits.append("\(settings.me.node): the log is full (\(journal.liveBytes) bytes); writes are refused (disk-full)")
+    case .disk: limits.append("\(settings.me.node): the disk has no room; writes are refused (disk-full)")
+    case nil: break
     }
     let behind = replica.raft.lastIndex.rawValue - min(replica.raft.lastIndex, replica.raft.heldByAll).rawValue
     if replica.isLeader, behind > 10_000 {

@@ -73,7 +73,7 @@ extension Node {
   }
 
   private func append(_ handle: RequestHandle) {
-    guard !journal.isFull else { return finish(handle, Reply(.diskFull)) }
+    if let shortage { return finish(handle, Reply(.diskFull(shortage, on: settings.me.node))) }
     guard journal.canAppend else {
       statistics.overloaded += 1
       return finish(handle, Reply(.overloaded))
@@ -117,7 +117,7 @@ extension Node {
 
   /// Dropped tables are emptied in the background, a bounded step at a time.
   func proposePurge() {
-    guard replica.isLeader, !replica.purgeInFlight, !replica.raft.isTransferring, !journal.isFull else { return }
+    guard replica.isLeader, !replica.purgeInFlight, !replica.raft.isTransferring, shortage == nil else { return }
     guard let table = replica.machine.catalog.dropped.first else { return }
     replica.purgeInFlight = true
     commands.purge(table)

@@ -72,6 +72,8 @@ package final class Node {
   var isApplyStalled = false
   /// What the journal was last told to be held by every voter.
   var heldTold = LogIndex.zero
+  /// The last shortage that was written to the log.
+  var shortageTold: Shortage?
   package internal(set) var statistics = NodeStatistics()
 
   /// Time never goes back inside the node, whatever the driver says.
@@ -126,7 +128,7 @@ package final class Node {
   /// The earliest moment at which a `.tick` has something to do.
   package var nextDeadline: Instant {
     if fault != nil { return wheel.nextDeadline }
-    var earliest = min(journal.nextDeadline, wheel.nextDeadline)
+    var earliest = min(journal.nextDeadline, wheel.nextDeadline, checkpoint.growAgainAt)
     if isOpen, !isClosing { earliest = min(earliest, replica.raft.nextDeadline) }
     for round in statusRounds { earliest = min(earliest, round.deadline) }
     return earliest
@@ -141,6 +143,7 @@ package final class Node {
     expireStatusRounds()
     guard fault == nil else { return }
     if now >= journal.nextDeadline { journalStep(.tick) }
+    growWhenDue()
     if isOpen, !isClosing, now >= replica.raft.nextDeadline { stepRaft(.tick) }
   }
 
@@ -153,6 +156,7 @@ package final class Node {
       }
       journal.flush(at: now, into: &journalEffects)
       takeJournalResults()
+      tellShortage()
     }
     reportDrained()
     sendOutboxes()

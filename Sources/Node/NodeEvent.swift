@@ -61,5 +61,6 @@ package enum Notice: Equatable, Sendable {
   case checkpointFinished(applied: LogIndex, pages: Int)
   case checkpointFailed(String)
   case undecodable(from: NodeID, String)
-  case logFull(Bool)
+  /// Writes are refused, and why; nil: they are taken again.
+  case shortage(Shortage?)
 }

@@ -204,7 +204,7 @@ private func writeCheckpoint(of store: Store, to image: inout [UInt8]) {
     case .writeSuperblock(let page, let offset):
       image.replaceSubrange(Int(offset)..<Int(offset) + Store.pageBytes, with: store.bytes(of: page))
       store.step(.superblockWritten, into: &orders)
-    case .finished, .failed: break
+    case .awaitRoom, .finished, .failed: break
     }
   }
 }

@@ -42,6 +42,8 @@ package struct NodeLimits: Sendable {
   package var requestBytesMax = 96 << 20
   /// A checkpoint starts when so many bytes of log came since the last began.
   package var checkpointLogBytes: UInt64 = 64 << 20
+  /// A page file that could not grow for want of room on the disk is tried again after so long.
+  package var growAgainAfter = Nanoseconds.seconds(1)
   /// Bytes of one payload to a peer, but for a single larger message.
   package var payloadBytes = 256 << 10
   /// Payload bytes collected for one peer in one turn; Raft's own windows keep it below.

@@ -235,7 +235,8 @@ package final class Server {
     case .writePage(let page, let offset): pageFile.write(page, node.bytes(of: page), at: offset)
     case .sync: pageFile.synchronize()
     case .writeSuperblock(let page, let offset): pageFile.writeSuperblock(page, node.bytes(of: page), at: offset)
-    case .awaitLog, .finished, .failed: preconditionFailure("the node keeps what the store says to it")
+    case .awaitRoom, .awaitLog, .finished, .failed:
+      preconditionFailure("the node keeps what the store says to it")
     }
   }
 
@@ -252,7 +253,9 @@ package final class Server {
     case .checkpointFailed(let text): log.error("checkpoint failed", metadata: ["reason": "\(text)"])
     case .undecodable(let node, let text):
       log.error("a peer's payload cannot be read", metadata: ["peer": "\(node)", "reason": "\(text)"])
-    case .logFull(let isFull): log.warning(isFull ? "the log is full: writes are refused" : "the log has room again")
+    case .shortage(.cap): log.warning("the log is full: writes are refused until every node has it")
+    case .shortage(.disk): log.warning("the disk has no room: writes are refused until it has")
+    case .shortage(nil): log.info("writes are taken again")
     }
   }
 

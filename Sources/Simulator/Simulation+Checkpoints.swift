@@ -25,7 +25,8 @@ extension Simulation {
       let bytes = [UInt8](node.bytes(of: page))
       machine.inFlight.append((Machine.pagesName, offset, bytes, UInt64.max))
       complete(.checkpointWrite(.superblock(offset: offset, bytes: bytes)), of: machine)
-    case .awaitLog, .finished, .failed: preconditionFailure("the node keeps what the store says to it")
+    case .awaitRoom, .awaitLog, .finished, .failed:
+      preconditionFailure("the node keeps what the store says to it")
     }
   }
 

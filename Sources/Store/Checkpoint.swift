@@ -1,10 +1,14 @@
 // The checkpoint: freeze, write, sync, wait for the log, write one superblock. A machine of its own, one step an event.
 //
+//           awaitingRoom
+//               ▲ │ no room on the disk; later
+//               │ ▼
 //     idle ─► growing ─► writing ─► syncing ─► awaitingLog ─► writingSuperblock ─► idle
-//               └──────────┴───────────┴────────── any failure ───────┴──────────► failed, for good
+//               └──────────┴───────────┴────── any other failure ─────┴──────────► failed, for good
 //
 // A failure is never retried into success: after a failed write or sync nobody knows what the disk holds. The store can
-// still be read; it makes no more checkpoints, and the node must be started again.
+// still be read; it makes no more checkpoints, and the node must be started again. A file that could not grow for want of
+// room has lost nothing, as nothing was written yet: that alone is tried again.
 
 import Primitives
 
@@ -20,6 +24,8 @@ package enum CheckpointEvent: Hashable, Sendable {
   case logDurable
   /// The superblock is written and durable.
   case superblockWritten
+  /// A while has passed since `.awaitRoom`.
+  case growAgain
   /// The order of this kind failed with this errno.
   case failed(CheckpointStep, errno: Int32)
 }
@@ -28,6 +34,8 @@ package enum CheckpointEvent: Hashable, Sendable {
 package enum CheckpointEffect: Hashable, Sendable {
   /// Make the file at least so many bytes long.
   case grow(fileBytes: UInt64)
+  /// The disk has no room for that: say `.growAgain` after a while.
+  case awaitRoom
   /// Write `bytes(of: page)` at this offset of the file.
   case writePage(PageID, fileOffset: UInt64)
   /// Make all completed writes, and the file's length, durable.
@@ -54,6 +62,8 @@ struct Checkpoint {
     case idle
     /// `grow` is under way.
     case growing
+    /// It was refused for want of room, and is to be ordered again.
+    case awaitingRoom
     /// Some of `writes` are in flight.
     case writing
     case syncing
@@ -99,6 +109,9 @@ extension Store {
   package func step(_ event: CheckpointEvent, into effects: inout [CheckpointEffect]) {
     if case .failed = checkpoint.state { return }
     switch (event, checkpoint.state) {
+    case (.failed(.grow, let errno), .growing) where meansNoRoom(errno):
+      become(.awaitingRoom, .awaitRoom, into: &effects)
+    case (.growAgain, .awaitingRoom): orderGrowth(into: &effects)
     case (.failed(let step, let errno), _): fail(CheckpointFault(step: step, errno: errno), into: &effects)
     case (.grown, .growing): fileHasGrown(into: &effects)
     case (.written(let page), .writing): pageWritten(page, into: &effects)
@@ -136,6 +149,10 @@ extension Store {
     guard space.pointee.pageCount > filePages else { return startWriting(into: &effects) }
     let steps = (space.pointee.pageCount - filePages + limits.growPages - 1) / limits.growPages
     filePages = UInt32(min(UInt64(filePages) + UInt64(steps) * UInt64(limits.growPages), UInt64(limits.pagesMax)))
+    orderGrowth(into: &effects)
+  }
+
+  private func orderGrowth(into effects: inout [CheckpointEffect]) {
     become(.growing, .grow(fileBytes: UInt64(filePages) * UInt64(Page.byteCount)), into: &effects)
   }
 

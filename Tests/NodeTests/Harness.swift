@@ -54,6 +54,9 @@ final class Harness {
     var effects = NodeEffects()
     /// Log writes are ordered, but do not complete.
     var holdsLog = false
+    /// Nothing on its disk can grow.
+    var isDiskFull = false
+    var notices: [Notice] = []
     var replies: [(id: UInt64, reply: Reply)] = []
     var drained = false
     var checkpoints = 0
@@ -167,6 +170,7 @@ final class Harness {
     }
     for (id, reply) in effects.replies { machine.replies.append((id.rawValue, reply)) }
     if effects.drained { machine.drained = true }
+    machine.notices += effects.notices
     return !effects.journal.isEmpty || !effects.checkpoint.isEmpty || !effects.pageReads.isEmpty
       || !effects.sends.isEmpty
   }
@@ -181,6 +185,8 @@ final class Harness {
       guard !machine.holdsLog else { return }
       machine.files.writeLog(write.file, write.offset, machine.node.bytes(of: write))
       tell(machine, .journal(.written(write.id)))
+    case .prepare(let prepare) where prepare.isFresh && machine.isDiskFull:
+      tell(machine, .journal(.segmentFailed(file: prepare.file, errno: Harness.noRoom)))
     case .prepare(let prepare):
       machine.files.prepare(prepare.file, bytes: prepare.bytes)
       tell(machine, .journal(.segmentReady(file: prepare.file)))
@@ -197,6 +203,7 @@ final class Harness {
   private func performCheckpoint(_ order: CheckpointEffect, _ machine: Machine) {
     let pages = machine.files
     switch order {
+    case .grow where machine.isDiskFull: tell(machine, .checkpoint(.failed(.grow, errno: Harness.noRoom)))
     case .grow(let bytes):
       pages.pages.append(contentsOf: [UInt8](repeating: 0, count: max(0, Int(bytes) - pages.pages.count)))
       tell(machine, .checkpoint(.grown))
@@ -235,6 +242,9 @@ final class Harness {
   }
 
   struct NobodyLeads: Error {}
+
+  /// ENOSPC.
+  static let noRoom: Int32 = 28
 
   @discardableResult
   func request(

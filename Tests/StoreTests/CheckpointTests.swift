@@ -89,6 +89,30 @@ import Testing
     #expect(effects == [.failed(CheckpointFault(step: step, errno: 5))])
   }
 
+  @Test(arguments: [Int32(28), 122])
+  func aFileThatCannotGrowForWantOfRoomIsToldToGrowAgain(errno: Int32) throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<1_000 { try harness.put(numbered(i), filled(100, i)) }
+    var refusals = 0
+    try harness.checkpoint { effect in
+      guard case .grow = effect else { return true }
+      for round in 0..<3 {
+        #expect(harness.step(.failed(.grow, errno: errno)) == [.awaitRoom])
+        #expect(harness.store.isCheckpointing && harness.store.checkpointFault == nil)
+        try harness.put(numbered(5_000 + round), filled(100, round))
+        #expect(harness.step(.growAgain) == [effect])
+        refusals += 1
+      }
+      return true
+    }
+    #expect(refusals == 3)
+    #expect(try harness.rows().count == 1_003)
+    #expect(harness.verify().findings == [])
+    try harness.reopen()
+    #expect(try harness.rows().count == 1_000)
+  }
+
   @Test func freedPagesAreReusedAfterTheNextButOneCheckpoint() throws {
     let harness = try Harness()
     try harness.create()
@@ -226,7 +250,7 @@ extension CheckpointEffect {
     case .sync: .sync
     case .awaitLog: .log
     case .writeSuperblock: .superblock
-    case .finished, .failed: nil
+    case .awaitRoom, .finished, .failed: nil
     }
   }
 }

@@ -283,8 +283,15 @@ extension Harness {
       disk.write(Array(store.bytes(of: page)), at: Int(offset))
       disk.sync()
       return .superblockWritten
-    case .finished, .failed: return nil
+    case .awaitRoom, .finished, .failed: return nil
     }
+  }
+
+  /// Tells the store one thing about its checkpoint; what it orders then.
+  func step(_ event: CheckpointEvent) -> [CheckpointEffect] {
+    var effects: [CheckpointEffect] = []
+    store.step(event, into: &effects)
+    return effects
   }
 
   /// Checks the newest checkpoint on the disk from end to end.

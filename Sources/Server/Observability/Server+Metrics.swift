@@ -51,7 +51,7 @@ extension Server {
     page.gauge("rows", "Rows.", by: [(shard, replica.rows)])
     page.gauge("log_bytes", "Bytes of live log segments.", by: [(shard, replica.logBytes)])
     page.gauge("log_bytes_max", "Cap of the log.", by: [(shard, replica.logBytesMax)])
-    page.gauge("log_full", "1 when writes are refused for want of log.", node.isLogFull ? 1 : 0)
+    page.gauge("log_full", "1 when writes are refused for want of log or disk.", node.shortage == nil ? 0 : 1)
   }
 
   private func addStorage(_ page: inout Exposition) {
