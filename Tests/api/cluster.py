@@ -94,6 +94,9 @@ class Cluster:
         for node in nodes:
             self.stop(node, signal.SIGKILL)
 
+    def kill_all(self):
+        self.kill(*list(self.processes))
+
     def pause(self, node):
         self.processes[node].send_signal(signal.SIGSTOP)
 
