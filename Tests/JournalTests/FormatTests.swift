@@ -34,7 +34,7 @@ import Testing
     #expect(block.dropFirst(digits.count / 2).allSatisfy { $0 == 0 })
   }
 
-  @Test func aStartBlockHasItsBytes() throws {
+  @Test func aStartBlockHasItsGoldenBytes() throws {
     check(
       try blocks()[0],
       """
@@ -45,7 +45,7 @@ import Testing
       """)
   }
 
-  @Test func aRecordsBlockHasItsBytes() throws {
+  @Test func aRecordsBlockHasItsGoldenBytes() throws {
     check(
       try blocks()[1],
       """
@@ -59,7 +59,7 @@ import Testing
       """)
   }
 
-  @Test func aSecondRecordsBlockHasItsBytes() throws {
+  @Test func aSecondRecordsBlockHasItsGoldenBytes() throws {
     check(
       try blocks()[2],
       """
@@ -73,7 +73,7 @@ import Testing
       """)
   }
 
-  @Test func aSealBlockHasItsBytes() throws {
+  @Test func aSealBlockHasItsGoldenBytes() throws {
     check(
       try blocks()[3],
       """
@@ -85,7 +85,7 @@ import Testing
       """)
   }
 
-  @Test func aFragmentsHeaderHasItsBytes() {
+  @Test func aFragmentsHeaderHasItsGoldenBytes() {
     let header = RecordHeader(
       kind: .append, flags: RecordHeader.lastFragment, entryKind: 2, bytes: 0x0102, total: 0x0304_0506,
       shard: ShardID(7), index: LogIndex(8), term: Term(9))

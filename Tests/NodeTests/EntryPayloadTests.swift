@@ -20,7 +20,7 @@ import Testing
     return found
   }
 
-  @Test func goldenBytes() {
+  @Test func anEntryPayloadHasItsGoldenBytes() {
     #expect(payload([[7, 8], []]) == [1, 2, 0, 0, 0, 2, 0, 0, 0, 7, 8, 0, 0, 0, 0])
   }
 

@@ -4,7 +4,7 @@ import Testing
 @testable import Node
 
 @Suite struct PayloadEnvelopeTests {
-  @Test func goldenBytes() throws {
+  @Test func anEnvelopeHasItsGoldenBytes() throws {
     let envelope = PayloadEnvelope(session: 0x0102_0304_0506_0708, sequence: 9)
     #expect(envelope.encoded() == [8, 7, 6, 5, 4, 3, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0])
     #expect(try PayloadEnvelope(envelope.encoded() + [1, 2]) == envelope)

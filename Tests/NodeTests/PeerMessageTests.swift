@@ -102,7 +102,7 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
     #expect(try PeerMessage.decodeAll(encoded(PeerSamples.all)) == PeerSamples.all)
   }
 
-  @Test func goldenBytesOfAVote() {
+  @Test func aVoteHasItsGoldenBytes() {
     #expect(
       encoded([PeerSamples.raft(PeerSamples.raftBodies[2])])
         == [
@@ -114,7 +114,7 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
         ].withLength())
   }
 
-  @Test func goldenBytesOfAnAppend() {
+  @Test func anAppendHasItsGoldenBytes() {
     #expect(
       encoded([PeerSamples.raft(PeerSamples.raftBodies[4])])
         == [
@@ -125,7 +125,7 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
         ].withLength())
   }
 
-  @Test func goldenBytesOfAForwardAndItsAnswer() {
+  @Test func aForwardAndItsAnswerHaveTheirGoldenBytes() {
     let put = Operation.put(PeerSamples.path, body: Array("{}".utf8), .ifMatch(Timestamp(5)))
     #expect(
       encoded([.forward(id: 42, remaining: Nanoseconds(1000), put)])
@@ -140,6 +140,33 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
           3, 0, 0, 0, 0,
           42, 0, 0, 0, 0, 0, 0, 0, 1, 0xCC, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         ].withLength())
+  }
+
+  @Test func appendRepliesHaveTheirGoldenBytes() {
+    let head: [UInt8] = [
+      1, 0, 0, 0, 0, 1, 1, 0x11, 0x11, 0, 0, 0, 0, 0, 0, 2, 0x55, 0x55, 0x44, 0x44, 0x33, 0x33, 0x22, 0x22, 0xAC, 0x02,
+    ]
+    // Kind, accepted, match, received, sent at, round.
+    let accepted = head + [6, 1, 8, 9, 77, 0, 0, 0, 0, 0, 0, 0, 4]
+    #expect(encoded([PeerSamples.raft(PeerSamples.raftBodies[5])]) == accepted.withLength())
+    // Kind, rejected, previous index, hint index, hint term, sent at, round.
+    let rejected = head + [6, 2, 7, 3, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    #expect(encoded([PeerSamples.raft(PeerSamples.raftBodies[6])]) == rejected.withLength())
+  }
+
+  @Test func aStatusHasItsGoldenBytes() {
+    let head: [UInt8] = [5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    let node = [2, 3] + Array("0.1".utf8) + [5] + Array("ready".utf8)
+    let limits = [2, 3] + Array("one".utf8) + [3] + Array("two".utf8)
+    let replica = [1, 1, 6] + Array("leader".utf8) + [4, 2, 10, 9, 11, 8]
+    let state: [UInt8] = [0xCD, 0xAB, 0, 0, 0, 0, 0, 0, 3, 0x80, 0x20, 0x80, 0x80, 0x80, 0x80, 4]
+    let expected = head + node + limits + replica + state
+    #expect(encoded([.statusReply(id: 1, PeerSamples.status)]) == expected.withLength())
+  }
+
+  /// Those of every kind that stand in no other test: any byte that changes changes this.
+  @Test func allSamplesHaveTheirGoldenChecksum() {
+    #expect(crc32c(encoded(PeerSamples.all)) == 0xdd9d_add7)
   }
 
   @Test func aTruncatedPayloadIsRefusedAtEveryLength() {

@@ -6,7 +6,7 @@ import Testing
 @testable import Node
 
 @Suite struct BootsTests {
-  @Test func goldenBytes() {
+  @Test func theListOfStartsHasItsGoldenBytes() {
     var boots = Boots(directory: 0x0A0B)
     _ = boots.add(nonce: 0xFF)
     let body: [UInt8] =
@@ -73,7 +73,7 @@ import Testing
       hardState: HardState(term: Term(5), vote: member))
   }
 
-  @Test func goldenBytes() {
+  @Test func aShardRecordHasItsGoldenBytes() {
     let configuration = record.configuration.encoded()
     var expected: [UInt8] = [1, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
     expected += [0x55, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]

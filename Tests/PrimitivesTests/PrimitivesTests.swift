@@ -48,9 +48,18 @@ import Testing
     }
   }
 
-  @Test func theStableHashNeverChanges() {
-    let bytes = Array("filestore".utf8)
-    #expect(bytes.withUnsafeBytes { stableHash($0) } == bytes.withUnsafeBytes { stableHash($0) })
+  @Test func theStableHashHasItsGoldenValues() {
+    func hash(_ text: String, seed: UInt64 = 0) -> UInt64 {
+      Array(text.utf8).withUnsafeBytes { stableHash($0, seed: seed) }
+    }
+    #expect(hash("") == 0x2787_5d25_40bf_6784)
+    #expect(hash("filestore") == 0xff8e_fb50_d133_0a65)
+    #expect(hash("filestore", seed: 7) == 0x8a99_90a2_6d2b_a166)
+    #expect(hash("0123456789abcdef") == 0x7d77_277f_6db9_f90f)
+    #expect(hash("0123456789abcdef0123456789abcdef01234567", seed: 7) == 0x4efd_84c2_8a76_6ac4)
+  }
+
+  @Test func hashesOfDifferentBytesDiffer() {
     var seen: Set<UInt64> = []
     for count in 0..<200 {
       seen.insert([UInt8](repeating: 0, count: count).withUnsafeBytes { stableHash($0) })

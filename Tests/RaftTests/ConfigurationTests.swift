@@ -8,7 +8,7 @@ import Testing
     voters: [member(2), member(1)], outgoing: [member(3)],
     learners: [Member(node: NodeID(0x0102_0304), incarnation: Incarnation(0x1122_3344_5566_7788))])
 
-  @Test func bytesAreAsDocumented() {
+  @Test func aConfigurationHasItsGoldenBytes() {
     let golden: [UInt8] = [
       1,
       2, 1, 0, 0, 0, 0xA1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0xA2, 0, 0, 0, 0, 0, 0, 0,

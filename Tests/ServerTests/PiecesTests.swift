@@ -10,7 +10,7 @@ import Testing
   private let hello = Hello(
     cluster: Array(0..<16), node: NodeID(1), to: NodeID(2), incarnation: Incarnation(3), boot: 4, nonce: 5)
 
-  @Test func aHelloHasItsBytes() {
+  @Test func aHelloHasItsGoldenBytes() {
     let expected: [UInt8] =
       [1, 1, 0] + Array(0..<16) + [1, 0, 0, 0, 2, 0, 0, 0]
       + [3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]

@@ -28,7 +28,7 @@ import Testing
     Array(UnsafeRawBufferPointer(start: page.base, count: pageBytes))
   }
 
-  @Test func aLeafHasTheseBytes() {
+  @Test func aLeafHasItsGoldenBytes() {
     let raw = withPage(0) { page in
       insert(page, 0, "row/0001", bytes("one"))
       insert(page, 1, "row/0003", bytes("three"))
@@ -53,7 +53,7 @@ import Testing
     #expect(crc32c(raw) == 0x2135_bcd3)
   }
 
-  @Test func anInnerPageHasTheseBytes() {
+  @Test func anInnerPageHasItsGoldenBytes() {
     let pointer = [5, 0, 0, 0, 0xDD, 0xCC, 0xBB, 0xAA, 0x21, 0x11] + [UInt8](repeating: 0, count: 6)
     let raw = withPage(1) { page in
       insert(page, 0, "", pointer)
@@ -72,7 +72,7 @@ import Testing
     #expect(crc32c(raw) == 0xe8fc_0da4)
   }
 
-  @Test func theSuperblockHasTheseBytes() throws {
+  @Test func theSuperblockHasItsGoldenBytes() throws {
     let superblock = Superblock(
       epoch: Epoch(0x0A0B), identity: testIdentity, pageCount: 77, directoryHeight: 1,
       directoryRoot: PagePointer(page: PageID(6), checksum: 0x0102_0304, birth: Epoch(0x0A0B)), directoryRows: 3,
@@ -94,7 +94,7 @@ import Testing
     #expect(try raw.withUnsafeBytes { try Superblock.decode($0) } == superblock)
   }
 
-  @Test func aDirectoryRecordHasTheseBytes() {
+  @Test func aDirectoryRecordHasItsGoldenBytes() {
     let root = PagePointer(page: PageID(3), checksum: 4, birth: Epoch(5))
     let record = DirectoryRecord(tree: Tree(root: root, height: 2, rows: 6, bytes: 7), metadata: [8, 9])
     #expect(
@@ -102,6 +102,49 @@ import Testing
         == "03000000040000000500000000000000" + "0200000000000000" + "0600000000000000" + "0700000000000000" + "0809")
     let decoded = record.encoded().withUnsafeBytes { DirectoryRecord($0, pageCount: 100) }
     #expect(decoded == record)
+  }
+
+  /// The pages of one kind in a file with one long row.
+  private func pages(_ kind: UInt8) throws -> [[UInt8]] {
+    let harness = try Harness()
+    try harness.create()
+    try harness.put(bytes("long"), (0..<20_000).map { UInt8(truncatingIfNeeded: $0) })
+    try harness.checkpoint()
+    let all = (2..<harness.disk.pageCount).map { harness.disk.page(PageID(UInt32($0))) }
+    return all.filter { $0[0] == 0x46 && $0[1] == 0x50 && $0[2] == kind }
+  }
+
+  @Test func overflowPagesHaveTheirGoldenBytes() throws {
+    let found = try pages(2)
+    try #require(found.count == 2)
+    #expect(
+      hex(found[0][0..<72]) == """
+        465002000400000002000000000000000000004000000000c03f000000000000\
+        \(String(repeating: "00", count: 32))\
+        0001020304050607
+        """)
+    #expect(crc32c(found[0]) == 0xf1b8_11d2)
+    #expect(
+      hex(found[1][0..<72]) == """
+        465002000500000002000000000000000000004000000000600e000000000000\
+        \(String(repeating: "00", count: 32))\
+        c0c1c2c3c4c5c6c7
+        """)
+    #expect(found[1][(64 + 3680)...].allSatisfy { $0 == 0 })
+    #expect(crc32c(found[1]) == 0xa48f_b0b8)
+  }
+
+  @Test func aBitmapPageHasItsGoldenBytes() throws {
+    let found = try pages(3)
+    try #require(found.count == 1)
+    // The superblocks and the five pages that are reached from them, this one included.
+    #expect(
+      hex(found[0][0..<72]) == """
+        4650030006000000020000000000000000000040000000000000000000000000\
+        \(String(repeating: "00", count: 32))\
+        7f00000000000000
+        """)
+    #expect(found[0][72...].allSatisfy { $0 == 0 })
   }
 
   @Test func aNewFileIsTwoEmptySuperblocks() throws {

@@ -18,6 +18,33 @@ import Testing
     #expect(try verifier().verify(token, now: 1_999_999_999) == claims)
   }
 
+  /// Made by openssl, whose key is gone.
+  @Test func aTokenHasItsGoldenBytes() throws {
+    let authority = """
+      -----BEGIN CERTIFICATE-----
+      MIIBeTCCAR+gAwIBAgIURGTjJn51WpDSdSiKkkul0EiI6r0wCgYIKoZIzj0EAwIw
+      ETEPMA0GA1UEAwwGZ29sZGVuMCAXDTI2MTEyMjIxNTc1MFoYDzIxMjYxMDI5MjE1
+      NzUwWjARMQ8wDQYDVQQDDAZnb2xkZW4wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+      AAQN3oYLNedTlWTsVPiw/FJgT1e7ipOA/7NL+IpCCOVpl5qArTlp9raSClj8FLaP
+      xo93olAU1S5u9YsQTWH6ZEiKo1MwUTAdBgNVHQ4EFgQUX8HiSAI8456wQTtHc9XV
+      BjM6RA8wHwYDVR0jBBgwFoAUX8HiSAI8456wQTtHc9XVBjM6RA8wDwYDVR0TAQH/
+      BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAR6rT0LGhuLFC7QYMMtmqM6byhQ8jC
+      5YA5o5P6KhB1dwIhAKeUMfyjRLvyX2uKivibi85jiH5PWccEQLEShbcD9kls
+      -----END CERTIFICATE-----
+
+      """
+    let signed =
+      "fst1.eyJ1c2VyIjoiYWxpY2UgXCLDpFxcXHUwMDBhIiwiY2x1c3RlciI6ImMxIiwiZXhwaXJlcyI6NDEwMjQ0NDgwMCwic2VyaWFsIjoiYWIx"
+      + "MiJ9."
+    let signature =
+      "MEQCIAoZRTzEuDAMfNlelYRkI_B6ZH7zjwqJ3IPJsKb0BGRPAiAv7-vpPAn2plLxYDEFwxsGbPWuYz_kxEsQm66zo_oqOQ"
+    var golden = claims
+    golden.expires = 4_102_444_800
+    let verifier = try TokenVerifier(authority: .text(Array(authority.utf8)), cluster: "c1")
+    #expect(try verifier.verify(signed + signature, now: 1) == golden)
+    #expect(try TokenAuthority(key: cluster.clientCAKey).issue(golden).hasPrefix(signed))
+  }
+
   @Test func serialsAreRandom() {
     let one = TokenClaims(user: "a", cluster: "c", expires: 1)
     #expect(one.serial.count == 16 && one.serial != TokenClaims(user: "a", cluster: "c", expires: 1).serial)
