@@ -37,12 +37,11 @@ final class LoopbackServer: Sendable {
   }
 
   /// Nobody is accepted any more.
-  func stop() {
-    shutdown(listener, Int32(SHUT_RDWR))
-    close(listener)
-  }
+  func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
+  /// Closes what it accepts from: were it closed elsewhere, its number could be another server's by the next accept.
   private func acceptAll() {
+    defer { close(listener) }
     while true {
       let socket = accept(listener, nil, nil)
       guard socket >= 0 else { return }
