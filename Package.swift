@@ -101,6 +101,7 @@ let package = Package(
     tests("ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Primitives"]),
+    tests("fsbenchTests", ["fsbench", "FileStoreClient", "Ring", "Transport", "Primitives"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ]
 )

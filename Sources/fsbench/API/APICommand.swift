@@ -18,13 +18,11 @@ struct APICommand: ParsableCommand {
   @Option(help: ArgumentHelp("Connections x streams, separated by commas.", valueName: "list"))
   var shapes = "1x1,16x1,16x16,32x32"
 
-  private var parsedShapes: [H2load.Shape] { shapes.split(separator: ",").compactMap { H2load.Shape($0) } }
+  private var parsedShapes: [Shape] { Shape.list(shapes) ?? [] }
 
   func validate() throws {
     guard seconds >= 0.1, seconds <= 30 else { throw ValidationError("--seconds is between 0.1 and 30.") }
-    guard !parsedShapes.isEmpty, parsedShapes.count == shapes.split(separator: ",").count else {
-      throw ValidationError("--shapes is a list such as 1x1,16x16.")
-    }
+    guard Shape.list(shapes) != nil else { throw ValidationError("--shapes is a list such as 1x1,16x16.") }
   }
 
   func run() throws {
@@ -55,7 +53,7 @@ final class APIComparison {
   private let write: H2load.Request
   private let seconds: Double
   private let machine: Machine
-  private var rounds: [H2load.Shape: [Round]] = [:]
+  private var rounds: [Shape: [Round]] = [:]
 
   init(_ target: Target, seconds: Double, machine: Machine) throws(BenchError) {
     self.seconds = seconds
@@ -67,18 +65,18 @@ final class APIComparison {
     write = target.write(bodyFile: "\(scratch.path)/row")
   }
 
-  func round(_ shape: H2load.Shape) throws(BenchError) {
+  func round(_ shape: Shape) throws(BenchError) {
     let round = Round(
       read: try measure(read, shape), reference: try measure(H2load.Request(uri: nghttpd.uri), shape),
       write: try measure(write, shape))
     rounds[shape, default: []].append(round)
   }
 
-  private func measure(_ request: H2load.Request, _ shape: H2load.Shape) throws(BenchError) -> H2load.Result {
+  private func measure(_ request: H2load.Request, _ shape: Shape) throws(BenchError) -> H2load.Result {
     try machine.measure { () throws(BenchError) in try h2load.run(request, shape, seconds: seconds) }
   }
 
-  func figures(_ shape: H2load.Shape) -> [Figure] {
+  func figures(_ shape: Shape) -> [Figure] {
     let all = rounds[shape] ?? []
     func median(_ value: (Round) -> Double) -> Double { all.map(value).median }
     let reference = Figure.Reference(name: "nghttpd", value: median { $0.reference.perSecond })

@@ -2,21 +2,6 @@ import Foundation
 
 /// One run of h2load with a fixed number of requests, each of which has to be answered with 2xx.
 struct H2load {
-  struct Shape: Hashable, CustomStringConvertible {
-    var connections: Int
-    var streams: Int
-
-    /// `16x16`; nil for anything else.
-    init?(_ text: some StringProtocol) {
-      let numbers = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-      guard numbers.count == 2, (1...1000).contains(numbers[0]), (1...100).contains(numbers[1]) else { return nil }
-      (connections, streams) = (numbers[0], numbers[1])
-    }
-
-    var description: String { "\(connections)x\(streams)" }
-    var inFlight: Int { connections * streams }
-  }
-
   struct Request {
     var uri: String
     var headers: [String] = []

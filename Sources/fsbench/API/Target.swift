@@ -34,28 +34,11 @@ struct Target {
       let authority = options.ca ?? environment["FS_CA"]
       let client = try Client(
         ClientConfiguration(endpoints: endpoints, authority: authority, identity: .token(token)))
-      let found = try Target.findLeader(try client.send(ClientRequest(.get, "/v1/nodes"))) ?? endpoints[0]
-      leader = Endpoint(isSecure: endpoints[0].isSecure, host: found.host, port: found.port)
+      leader = try client.findLeader() ?? endpoints[0]
       let answer = try client.send(ClientRequest(.get, options.row))
       row = answer.body
       guard answer.status == 200 else { throw .unknown("\(options.row): status \(answer.status)") }
     } catch { throw .usage("\(error)") }
-  }
-
-  private struct Nodes: Decodable {
-    struct Node: Decodable {
-      var address: String
-      var replicas: [Replica]
-    }
-    struct Replica: Decodable { var role: String }
-    var nodes: [Node]
-  }
-
-  private static func findLeader(_ answer: ClientResponse) throws(ClientError) -> Endpoint? {
-    guard answer.status == 200 else { throw .unknown("/v1/nodes: status \(answer.status)") }
-    let list = try? JSONDecoder().decode(Nodes.self, from: Data(answer.body))
-    let node = list?.nodes.first { $0.replicas.contains { $0.role == "leader" } }
-    return node.flatMap { Endpoint($0.address) }
   }
 
   var uri: String { "\(leader)\(path)" }

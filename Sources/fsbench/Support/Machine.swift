@@ -10,13 +10,16 @@ final class Machine {
   private(set) var repeats = 0
   private(set) var spoiled = 0
   private let startLoad = Machine.load()
+  private let ticks: () -> Ticks
+
+  init(ticks: @escaping () -> Ticks = Ticks.now) { self.ticks = ticks }
 
   /// Runs one round of one side, again when the host stole too much of it.
   func measure<R>(_ body: () throws(BenchError) -> R) throws(BenchError) -> R {
     for _ in 0..<Machine.repeatsMax {
-      let before = Ticks.now()
+      let before = ticks()
       let result = try body()
-      if Ticks.now().steal(since: before) <= Machine.stealMax { return result }
+      if ticks().steal(since: before) <= Machine.stealMax { return result }
       repeats += 1
     }
     spoiled += 1
@@ -40,12 +43,15 @@ struct Ticks {
   var total: Double
   var stolen: Double
 
-  static func now() -> Ticks {
-    let text = (try? String(contentsOfFile: "/proc/stat", encoding: .utf8)) ?? ""
-    let line = text.prefix { $0 != "\n" }
+  static func now() -> Ticks { Ticks((try? String(contentsOfFile: "/proc/stat", encoding: .utf8)) ?? "") }
+
+  init(_ stat: String) {
+    let line = stat.prefix { $0 != "\n" }
     let fields = line.split(separator: " ").dropFirst().prefix(8).compactMap { Double($0) }
-    return Ticks(total: fields.reduce(0, +), stolen: fields.count == 8 ? fields[7] : 0)
+    self.init(total: fields.reduce(0, +), stolen: fields.count == 8 ? fields[7] : 0)
   }
+
+  init(total: Double, stolen: Double) { (self.total, self.stolen) = (total, stolen) }
 
   func steal(since before: Ticks) -> Double {
     total > before.total ? (stolen - before.stolen) / (total - before.total) : 0

@@ -32,18 +32,20 @@ struct Report {
   }
 
   private func printTable(_ figures: [Figure], remarks: [String]) {
-    Swift.print(row("", "FileStore", "reference", "", "ratio"))
+    let width = max(24, (figures.map(\.name.count).max() ?? 0) + 1)
+    Swift.print(pad("", width) + row("FileStore", "reference", "", "ratio"))
     for figure in figures {
       let reference = figure.reference.map { figure.readable($0.value) } ?? ""
       let ratio = figure.ratio.map { String(format: "%.2f", $0) } ?? ""
-      Swift.print(row(figure.name, figure.readable(figure.value), reference, figure.reference?.name ?? "", ratio))
+      Swift.print(
+        pad(figure.name, width)
+          + row(figure.readable(figure.value), reference, figure.reference?.name ?? "", ratio))
     }
     for remark in remarks { Swift.print(remark) }
   }
 
-  private func row(_ name: String, _ ours: String, _ reference: String, _ whose: String, _ ratio: String) -> String {
-    pad(name, 24) + pad(ours, 12, right: true) + pad(reference, 12, right: true) + "  " + pad(whose, 10)
-      + pad(ratio, 7, right: true)
+  private func row(_ ours: String, _ reference: String, _ whose: String, _ ratio: String) -> String {
+    pad(ours, 12, right: true) + pad(reference, 12, right: true) + "  " + pad(whose, 10) + pad(ratio, 7, right: true)
   }
 
   private func pad(_ text: String, _ width: Int, right: Bool = false) -> String {
