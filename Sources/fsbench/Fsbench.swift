@@ -4,7 +4,7 @@ import ArgumentParser
 ///
 /// **What it is for.** A figure by itself says more about the machine than about the program. Each command here measures
 /// one layer and, in turn with it, a reference that does the same work: fio for the disk and the log, LMDB for the
-/// engine, nghttpd for the API. What counts is the ratio.
+/// engine, nghttpd for the API, etcd for random keys of a whole cluster. What counts is the ratio.
 ///
 /// **How it works.** A command repeats *rounds*: ours, then the reference, then ours again, so that a slow minute of the
 /// machine hits both. A figure is the median of its rounds. These machines are virtual: a round in which the host took
@@ -15,11 +15,11 @@ import ArgumentParser
 /// ours / reference: above 1 is good for rates, below 1 for times. `--check` compares the ratios with Docs/Bars.json and
 /// exits 1 when one is missed. A reference that is not installed is named with its Debian package, exit 2.
 ///
-/// **What it does not do.** It does not drive whole clusters beside other systems (`Cluster/compare-etcd` does), and it
-/// loads one thread: figures of several cores are sums that someone else has to prove.
+/// **What it does not do.** It starts no clusters (`Cluster/compare-etcd` does, and uses `fsbench keys` on them), and it loads
+/// one thread: figures of several cores are sums that someone else has to prove.
 @main
 struct Fsbench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fsbench", abstract: "Measures each layer of FileStore beside a reference on this machine.",
-    subcommands: [DiskCommand.self, LogCommand.self, EngineCommand.self, APICommand.self])
+    subcommands: [DiskCommand.self, LogCommand.self, EngineCommand.self, APICommand.self, KeysCommand.self])
 }
