@@ -41,25 +41,36 @@ def grpc(message):
 
 
 class Etcd:
-    """`certificate` and `key` are for clients by TLS, beside plain text."""
+    """`certificate` and `key` are for clients by TLS, beside plain text; `arguments` are further ones of etcd's."""
 
-    def __init__(self, program, directory, processes, certificate, key):
-        self.directory, self.processes, self.children = directory, processes, []
+    def __init__(self, program, directory, processes, certificate, key, arguments=()):
+        self.program, self.directory, self.processes, self.children = program, directory, processes, []
         ports = free_ports(9, first=23300)
-        self.plain, self.tls, peers = ports[0:3], ports[3:6], ports[6:9]
-        members = ",".join(f"e{i}=http://127.0.0.1:{peers[i]}" for i in range(3))
+        self.plain, self.tls, self.peers = ports[0:3], ports[3:6], ports[6:9]
+        self.arguments = ["--cert-file", certificate, "--key-file", key, *arguments]
+        self.start()
+
+    def start(self):
         for i in range(3):
-            plain = f"http://127.0.0.1:{self.plain[i]}"
-            self.children.append(processes.start(
-                f"etcd e{i}",
-                [program, "--name", f"e{i}", "--data-dir", os.path.join(directory, f"e{i}"), "--logger", "zap",
-                 "--log-outputs", "stderr", "--initial-cluster", members, "--initial-cluster-state", "new",
-                 "--listen-peer-urls", f"http://127.0.0.1:{peers[i]}",
-                 "--initial-advertise-peer-urls", f"http://127.0.0.1:{peers[i]}",
-                 "--listen-client-urls", f"{plain},https://127.0.0.1:{self.tls[i]}", "--advertise-client-urls", plain,
-                 "--cert-file", certificate, "--key-file", key],
-                os.path.join(directory, f"e{i}.log")))
-        processes.wait(self.leader_or_none, "etcd has a leader")
+            self.children.append(self.processes.start(
+                f"etcd e{i}", [self.program] + self.member(i) + self.arguments,
+                os.path.join(self.directory, f"e{i}.log")))
+        # With millions of keys it reads its index first.
+        self.processes.wait(self.leader_or_none, "etcd has a leader", seconds=120)
+
+    def member(self, i):
+        peers = [f"http://127.0.0.1:{port}" for port in self.peers]
+        plain, members = f"http://127.0.0.1:{self.plain[i]}", ",".join(f"e{k}={peers[k]}" for k in range(3))
+        return ["--name", f"e{i}", "--data-dir", os.path.join(self.directory, f"e{i}"), "--logger", "zap",
+                "--log-outputs", "stderr", "--initial-cluster", members, "--initial-cluster-state", "new",
+                "--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i],
+                "--listen-client-urls", f"{plain},https://127.0.0.1:{self.tls[i]}", "--advertise-client-urls", plain]
+
+    def restart(self):
+        """All three, with what they have on disk."""
+        self.processes.stop(self.children)
+        self.children = []
+        self.start()
 
     def samples(self, node):
         return metrics.fetch(f"http://127.0.0.1:{self.plain[node]}/metrics")

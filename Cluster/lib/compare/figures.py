@@ -64,13 +64,13 @@ class Figures:
         head = f"{'':<32}{'FileStore':>12}{'reference':>12}  {'':<8}{'ratio':>8}"
         return "\n".join([head] + [figure.row() for figure in self.all.values()])
 
-    def missed(self, path):
-        """A sentence for each bar on writes and reads that is missed."""
+    def missed(self, path, prefixes):
+        """A sentence for each bar that is missed, of those whose names begin with one of `prefixes`."""
         with open(path, encoding="utf-8") as file:
             bars = json.load(file)
         sentences = []
         for name, bar in sorted(bars.items()):
-            if not name.startswith(("write/", "read/", "tls/", "forwarded/")):
+            if not name.startswith(tuple(prefixes)):
                 continue
             figure = self.all.get(name)
             if figure is None:

@@ -29,17 +29,19 @@ def programs(root):
 
 
 class FileStore:
-    """`init` happens at once, so that its certificates can be used; the nodes run between `start` and `stop`."""
+    """`init` happens at once, so that its certificates can be used; the nodes run between `start` and `stop`, with further
+    `arguments` of filestored's."""
 
-    def __init__(self, programs, directory, processes, tls):
+    def __init__(self, programs, directory, processes, tls, arguments=()):
         self.filestored, self.fscluster = programs
+        self.arguments = list(arguments)
         self.path = os.path.join(directory, "filestore-tls" if tls else "filestore")
         self.processes, self.tls, self.children = processes, tls, []
         self.ports = free_ports(3, first=23500 if tls else 23400)
-        arguments = [self.fscluster, "init", "--name", "compare"]
+        init = [self.fscluster, "init", "--name", "compare"]
         for port in self.ports:
-            arguments += ["--node", f"127.0.0.1:{port}"]
-        self.tool(arguments + ([] if tls else ["--insecure"]) + [self.path])
+            init += ["--node", f"127.0.0.1:{port}"]
+        self.tool(init + ([] if tls else ["--insecure"]) + [self.path])
         self.token = self.tool(
             [self.fscluster, "token", "--user", "compare", "--expires", "1d", "--directory", self.path]).strip()
         self.context = ssl.create_default_context(cafile=f"{self.path}/ca/nodes.pem") if tls else None
@@ -56,7 +58,8 @@ class FileStore:
             folder = f"{self.path}/n{node + 1}"
             self.children.append(
                 self.processes.start(
-                    f"filestored n{node + 1}", [self.filestored, "--config", "config.yaml"], f"{folder}/log", folder))
+                    f"filestored n{node + 1}", [self.filestored, "--config", "config.yaml"] + self.arguments,
+                    f"{folder}/log", folder))
         self.processes.wait(self.leader_or_none, "FileStore has a leader")
         status = self.call("POST", "/v1/tables", TABLE)
         if status != 201:

@@ -4,12 +4,15 @@ import urllib.request
 
 
 def fetch(url, context=None):
-    """All samples of a page: `name` or `name{label="value",…}` to number."""
     try:
         with urllib.request.urlopen(url, timeout=5, context=context) as answer:
-            text = answer.read().decode()
+            return parse(answer.read().decode())
     except OSError as error:
         raise OSError(f"{url}: {error}") from error
+
+
+def parse(text):
+    """All samples of a page: `name` or `name{label="value",…}` to number."""
     samples = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
