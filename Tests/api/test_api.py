@@ -20,7 +20,6 @@ unsupported-type idempotency-mismatch table-exists node-in-use cross-shard trans
 condition-failed wrong-node stale-route overloaded internal not-supported no-quorum not-ready disk-full draining outcome-unknown
 deadline-exceeded""".split()
 NOT_MET = {
-    "forbidden": "every identity has all rights",
     "internal": "always a bug",
     "wrong-node": "needs fs-route: direct", "stale-route": "needs fs-route: direct",
     "idempotency-mismatch": "no idempotency keys yet", "snapshot-too-old": "no snapshots yet",
@@ -94,6 +93,20 @@ class A1_Tables(Case):
         for name, value in (("fs-read", "follower"), ("fs-read", "snapshot=1"), ("fs-route", "direct"), ("fs-transaction", "1"),
                             ("idempotency-key", "a")):
             self.expect(501, "not-supported", "GET", "/v1/tables/t/rows/a", headers={name: value})
+
+    def test_system_tables_are_read_only(self):
+        row = self.ask("GET", "/v1/tables/fs_tables/rows/t", node=2).json
+        self.assertEqual(row["name"], "t")
+        path = "/v1/tables/fs_tables/rows/t"
+        for method, body in (("PUT", row), ("PATCH", {"schema": 7}), ("DELETE", None)):
+            for node in (1, 2, 3):
+                self.expect(403, "forbidden", method, path, body, node=node)
+        refused = self.expect(403, "forbidden", "POST", "/v1/batch", {"operations": [
+            {"op": "put", "table": "t", "key": "beside", "row": {"r": 1}}, {"op": "delete", "table": "fs_tables", "key": "t"}]})
+        self.assertEqual((refused.json["operation"], refused.json["table"], refused.json["retry"]), (1, "fs_tables", "never"))
+        self.expect(403, "forbidden", "DELETE", "/v1/tables/fs_tables")
+        self.assertEqual(self.ask("GET", path).json, row)
+        self.expect(404, "row-not-found", "GET", "/v1/tables/t/rows/beside")
 
     def test_descriptions_that_make_no_sense(self):
         good = {"name": "y", "columns": [{"name": "k", "type": "text"}], "primary_key": ["k"]}
