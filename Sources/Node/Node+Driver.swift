@@ -28,7 +28,7 @@ extension Node {
   /// Whether a token or certificate was revoked, as far as this node has applied the log.
   package func isRevoked(_ kind: Revocation.Kind, serial: String) -> Bool {
     let catalog = replica.machine.catalog
-    return !catalog.revoked.isEmpty && catalog.isRevoked(Revocation(kind, serial))
+    return !catalog.revoked.isEmpty && catalog.isRevoked(Revocation(kind, spelled: serial))
   }
 
   /// Rises with every change of tables or revocations: what was derived from them may be kept until it does.

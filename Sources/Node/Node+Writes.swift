@@ -66,8 +66,7 @@ extension Node {
       }
       commands.dropTable(table.id)
     case .revoke(let kind, let serial):
-      // Tools print serials in either case; certificates and tokens carry them in lower case.
-      try commands.revoke(Revocation(kind, serial.lowercased()))
+      try commands.revoke(Revocation(kind, spelled: serial))
     default: preconditionFailure("only writes are planned")
     }
   }
@@ -177,6 +176,16 @@ extension Node {
       reply.location = Array("/v1/tables/\(path.table)/rows/".utf8) + path.key
     }
     return reply
+  }
+}
+
+extension Revocation {
+  /// Tools print serials in either case, and that of a certificate, which is a number, with zeros in front. It is kept, and
+  /// looked for, in one spelling.
+  init(_ kind: Kind, spelled serial: String) {
+    let lower = serial.lowercased()
+    let digits = lower.drop { $0 == "0" }
+    self.init(kind, kind == .certificate && !digits.isEmpty ? String(digits) : lower)
   }
 }
 

@@ -47,7 +47,7 @@ package enum Operation: Equatable, Sendable {
   case listTables
   case describeTable(String)
   case dropTable(String)
-  /// Tokens and client certificates are revoked by serial (lower-case hex or the token's own text).
+  /// Tokens and client certificates are revoked by serial (in any spelling).
   case revoke(kind: Revocation.Kind, serial: String)
   /// Hand the shard's leadership to a node.
   case transferLeadership(ShardID, to: NodeID)

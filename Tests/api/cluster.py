@@ -182,12 +182,13 @@ class Cluster:
         certificate = os.path.join(self.directory, f"{name}.pem")
         request = subprocess.run(
             ["openssl", "req", "-new", "-key", key, "-subj", f"/CN={name}"], check=True, capture_output=True).stdout
-        serial = os.urandom(8).hex().lstrip("0").rjust(2, "1")
+        # Of an odd number of digits, so that tools print a zero in front, and with letters.
+        serial = "a" + os.urandom(7).hex()
         folder = os.path.join(self.directory, f"ca-{name}")
         os.makedirs(folder)
         open(os.path.join(folder, "index"), "w").close()
         with open(os.path.join(folder, "serial"), "w") as file:
-            file.write(serial if len(serial) % 2 == 0 else "0" + serial)
+            file.write("0" + serial)
         with open(os.path.join(folder, "cnf"), "w") as file:
             file.write(
                 f"[ca]\ndefault_ca=d\n[d]\ndatabase={folder}/index\nserial={folder}/serial\nnew_certs_dir={folder}\n"
@@ -198,7 +199,7 @@ class Cluster:
             ["openssl", "ca", "-batch", "-notext", "-config", os.path.join(folder, "cnf"), "-cert", authority[0], "-keyfile",
              authority[1], "-in", "/dev/stdin", "-out", certificate] + dates,
             input=request, check=True, stderr=subprocess.DEVNULL)
-        return certificate, key, serial.lstrip("0").lower()
+        return certificate, key, serial
 
     # -- requests
 

@@ -483,6 +483,25 @@ class A5_Identity(Case):
         for node in (1, 2, 3):
             cluster.wait(lambda: self.ask("GET", "/v1/tables", token=token, node=node).status == 401, "it is refused", 3)
 
+    def test_serials_are_revoked_in_upper_case_too(self):
+        serial = os.urandom(15).hex() + "af"
+        token = cluster.make_token("me", serial=serial)
+        shouting = cluster.make_token("me", serial="AF" + serial.upper())
+        self.assertEqual(self.ask("GET", "/v1/tables", token=shouting).status, 200)
+        certificate, key, number = cluster.make_certificate("carol")
+        printed = subprocess.run(
+            ["openssl", "x509", "-in", certificate, "-noout", "-serial"], check=True, capture_output=True, text=True).stdout
+        printed = printed.strip().removeprefix("serial=")
+        self.assertEqual(printed.lstrip("0").lower(), number)
+        use = {"token": None, "certificate": (certificate, key)}
+        self.assertEqual(self.ask("GET", "/v1/tables", **use).status, 200)
+        for kind, given in (("token", serial.upper()), ("token", "af" + serial), ("certificate", printed)):
+            self.assertEqual(self.ask("POST", "/v1/revocations", {"kind": kind, "serial": given}).status, 204)
+        for node in (1, 2, 3):
+            for identity in ({"token": token}, {"token": shouting}, use):
+                cluster.wait(
+                    lambda: self.ask("GET", "/v1/tables", node=node, **identity).status == 401, "it is refused", 3)
+
     def test_client_certificates(self):
         certificate, key, serial = cluster.make_certificate("alice")
         use = {"token": None, "certificate": (certificate, key)}
