@@ -107,6 +107,12 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
     #expect(lines(good + "\ninsecure: on").isEmpty)
   }
 
+  @Test(arguments: ["Demo", "de_mo", "-demo", "dé", "a b", String(repeating: "a", count: 64)])
+  func aNameThatInitRefusesIsRefused(name: String) {
+    let found = lines(good.replacing("cluster: demo", with: "cluster: \(name)"))
+    #expect(found.count == 1 && found[0].contains("lower-case"), "\(found)")
+  }
+
   @Test func brokenYAMLIsRefusedWithItsLine() {
     #expect(lines("cluster: demo\n  node: [").first?.hasPrefix("/etc/fs/n1/config.yaml:2") == true)
     #expect(lines("- a\n- b").first?.contains("setting: value") == true)

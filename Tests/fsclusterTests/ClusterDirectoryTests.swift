@@ -24,7 +24,7 @@ import Yams
     }
   }
 
-  @Test(arguments: ["", "Demo", "a b", "-a", "ü", String(repeating: "a", count: 64)])
+  @Test(arguments: ["", "Demo", "a b", "a_b", "-a", "ü", String(repeating: "a", count: 64)])
   func namesArePlain(name: String) {
     #expect(throws: CommandError.self) { try ClusterPlan(name: name, addresses: three, insecure: false) }
   }

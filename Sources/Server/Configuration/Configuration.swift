@@ -111,10 +111,7 @@ package struct Configuration: Sendable {
 // Single values.
 extension Configuration {
   private func parseName(_ text: String) throws(ValueRefusal) -> String {
-    let allowed = text.utf8.allSatisfy {
-      (0x61...0x7A).contains($0) || (0x41...0x5A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2D || $0 == 0x5F
-    }
-    guard allowed, text.utf8.count <= 63 else { throw ValueRefusal("1 to 63 letters, digits, `-` and `_`") }
+    guard ClusterName.isValid(text) else { throw ValueRefusal("`\(text)` is no name: \(ClusterName.rule)") }
     return text
   }
 

@@ -1,3 +1,4 @@
+import Primitives
 import Yams
 
 /// `DIR/cluster.yaml`: what the commands know of a cluster on this machine.
@@ -20,15 +21,9 @@ struct ClusterFile: Equatable, Codable {
     return (0..<16).map { UInt8(digits[2 * $0] << 4 | digits[2 * $0 + 1]) }
   }
 
-  /// Names end up in certificates, file names and metrics, so they are kept plain.
   static func checkName(_ name: String) throws(CommandError) {
-    let plain = name.utf8.allSatisfy {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
-        || $0 == UInt8(ascii: "-")
-    }
-    guard plain, (1...63).contains(name.utf8.count), name.utf8.first != UInt8(ascii: "-") else {
-      throw .usage(
-        "`\(name)` is no name of a cluster", next: "Use 1 to 63 lower-case letters, digits and hyphens (--name demo).")
+    guard ClusterName.isValid(name) else {
+      throw .usage("`\(name)` is no name of a cluster", next: "Use \(ClusterName.rule) (--name demo).")
     }
   }
 
