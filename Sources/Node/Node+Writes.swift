@@ -14,7 +14,7 @@ extension Node {
       append(handle)
     } catch {
       guard replica.canRead(at: now) else { return read(handle) }
-      finish(handle, Reply(Problem(error, of: request.operation)))
+      finish(handle, Reply(problem(error, of: request.operation)))
     }
   }
 
@@ -24,7 +24,7 @@ extension Node {
       try encode(request.operation)
       append(handle)
     } catch {
-      finish(handle, Reply(Problem(error, of: request.operation)))
+      finish(handle, Reply(problem(error, of: request.operation)))
     }
   }
 
@@ -157,17 +157,24 @@ extension Node {
       return reply
     case .tableDropped, .revoked: return Reply(status: 204)
     case .tableExists:
-      return Reply(Problem(.tableExists, "Choose another name, or drop the table first with DELETE."))
-    case .tableNotFound: return Reply(Problem(.tableNotFound, "The table was dropped meanwhile."))
+      return refused(.tableExists, "Choose another name, or drop the table first with DELETE.", operation)
+    case .tableNotFound: return refused(.tableNotFound, "The table was dropped meanwhile.", operation)
     case .tooManyTables: return Reply(Problem(.tooLarge, "The limit of tables is reached. Drop one first."))
     case .purged, .malformed:
       return Reply(Problem(.internalError, "The command was not understood. Please report this with the request id."))
     }
   }
 
+  private func refused(_ code: ErrorCode, _ detail: String, _ operation: Operation) -> Reply {
+    var problem = Problem(code, detail)
+    problem.table = operation.table ?? operation.createdTable
+    return Reply(problem)
+  }
+
   private func reply(_ row: RowOutcome, to operation: Operation, position: Int? = nil) -> Reply {
-    if let refusal = row.refusal(table: operation.table, operation: position) {
-      var problem = Problem(refusal, of: operation)
+    let kind = operation.kind ?? position.flatMap { place($0, in: operation)?.kind }
+    if let refusal = row.refusal(table: operation.table, operation: position, kind: kind) {
+      var problem = problem(refusal, of: operation)
       if case .conditionFailed(let current) = row { problem.currentETag = current }
       return Reply(problem)
     }
@@ -176,6 +183,22 @@ extension Node {
       reply.location = Array("/v1/tables/\(path.table)/rows/".utf8) + path.key
     }
     return reply
+  }
+}
+
+extension Node {
+  /// What Tables refused, as the API says it; of a batch with the row that it is about.
+  func problem(_ refusal: Refusal, of operation: Operation) -> Problem {
+    var problem = Problem(refusal, of: operation)
+    guard let position = refusal.operation, let place = place(position, in: operation) else { return problem }
+    problem.table = place.table
+    problem.key = place.key.map { String(decoding: $0, as: UTF8.self) }
+    return problem
+  }
+
+  private func place(_ position: Int, in operation: Operation) -> BatchPlace? {
+    guard case .batch(let body) = operation else { return nil }
+    return body.withBytes { replica.machine.catalog.place(position, inBatch: $0) }
   }
 }
 
@@ -196,6 +219,24 @@ extension Operation {
     case .get(let path, _), .put(let path, _, _), .patch(let path, _, _), .delete(let path, _): path.table
     case .scan(let query): query.table
     case .describeTable(let name), .dropTable(let name): name
+    default: nil
+    }
+  }
+
+  /// The name in the description of a table that is to be made.
+  var createdTable: String? {
+    guard case .createTable(let body) = self else { return nil }
+    do throws(Refusal) {
+      return try body.withBytes { (body) throws(Refusal) in try TableDescription.parse(body).name }
+    } catch { return nil }
+  }
+
+  /// What is done to the one row that a path names.
+  var kind: OperationKind? {
+    switch self {
+    case .put: .put
+    case .patch: .patch
+    case .delete: .delete
     default: nil
     }
   }

@@ -89,7 +89,7 @@ package enum ErrorCode: UInt8, CaseIterable, Sendable {
     case .tooLarge: "A limit was exceeded"
     case .unsupportedType: "The content type is not supported"
     case .tableExists: "A table of this name exists"
-    case .conflict: "The request met a change of the table"
+    case .conflict: "The request could not be carried out now"
     case .conditionFailed: "The condition did not hold"
     case .wrongNode: "This node does not lead the shard"
     case .overloaded: "The node has as much work as it takes"
@@ -144,7 +144,7 @@ package struct Problem: Error, Equatable, Sendable {
   package var detail: String
   package var leader: String?
   package var table: String?
-  /// The key as JSON text, where the error is about one row.
+  /// The key as a path gives it, where the error is about one row.
   package var key: String?
   /// The position in a batch of the operation that failed.
   package var operation: Int?

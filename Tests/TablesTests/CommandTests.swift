@@ -139,6 +139,10 @@ import Testing
       #expect((refusal?.code == .tooLarge) == (refusal?.limit != nil))
     }
     #expect(Reply.batchFailed(operation: 3, .rowNotFound).refusal(table: nil)?.operation == 3)
+    for kind in OperationKind.allCases {
+      let advice = RowOutcome.rowNotFound.refusal(table: "t", kind: kind)?.detail.contains("create it")
+      #expect(advice == (kind == .patch), "only who changes a row has use for it")
+    }
     #expect(RowOutcome.conditionFailed(current: v).currentVersion == v)
     #expect(RowOutcome.conditionFailed(current: nil).currentVersion == nil)
     #expect(RowOutcome.created(v).currentVersion == nil)

@@ -76,7 +76,8 @@ class A1_Tables(Case):
     def test_a_table_is_made_listed_described_and_dropped(self):
         made = self.ask("POST", "/v1/tables", {"name": "z", "columns": [{"name": "k", "type": "uuid"}], "primary_key": ["k"]})
         self.assertEqual((made.status, made.headers["location"]), (201, "/v1/tables/z"))
-        self.expect(409, "table-exists", "POST", "/v1/tables", {"name": "z", "columns": [{"name": "k", "type": "text"}], "primary_key": ["k"]})
+        taken = {"name": "z", "columns": [{"name": "k", "type": "text"}], "primary_key": ["k"]}
+        self.assertEqual(self.expect(409, "table-exists", "POST", "/v1/tables", taken, node=2).json["table"], "z")
         self.assertIn("z", [one["name"] for one in self.ask("GET", "/v1/tables", node=2).json["tables"]])
         self.assertEqual(self.ask("GET", "/v1/tables/z", node=3).json["primary_key"], ["k"])
         self.assertEqual(self.ask("DELETE", "/v1/tables/z", node=2).status, 204)
@@ -165,7 +166,7 @@ class A2_Rows(Case):
         self.assertEqual(found.json, {"rows": [{"r": 2}, None, {"r": 1}]})
         failed = self.expect(412, "condition-failed", "POST", "/v1/batch", {"operations": [
             {"op": "delete", "table": "t", "key": "b1"}, {"op": "put", "table": "t", "key": "b2", "row": {"r": 1}, "if_none_match": True}]})
-        self.assertEqual(failed.json["operation"], 1)
+        self.assertEqual([failed.json[field] for field in ("operation", "table", "key")], [1, "t", "b2"])
         self.assertEqual(self.ask("GET", "/v1/tables/t/rows/b1").status, 200)
 
     def test_scans_page_by_page_and_as_a_stream(self):
@@ -735,7 +736,8 @@ class B1_Failures(Case):
         node = cluster.follower()
         cluster.kill(node)
         try:
-            self.expect(409, "conflict", "POST", "/v1/shards/1/leader", {"to": f"n{node}"}, node=leader)
+            refused = self.expect(409, "conflict", "POST", "/v1/shards/1/leader", {"to": f"n{node}"}, node=leader)
+            self.assertNotIn("table", refused.json["title"])
         finally:
             cluster.start(node)
 

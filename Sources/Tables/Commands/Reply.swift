@@ -66,12 +66,14 @@ package enum RowOutcome: Hashable, Sendable {
   }
 
   /// The refusal to answer with; nil when the operation took place. The current version of a failed condition stands in
-  /// the outcome.
-  package func refusal(table: String?, operation: Int? = nil) -> Refusal? {
+  /// the outcome. `kind`: what was tried, where it is known.
+  package func refusal(table: String?, operation: Int? = nil, kind: OperationKind? = nil) -> Refusal? {
     if isSuccess { return nil }
     let detail =
       switch self {
-      case .rowNotFound: "There is no row with this key: create it with PUT."
+      case .rowNotFound where kind == .patch: "There is no row with this key: create it by a put."
+      case .rowNotFound where kind == .delete: "There is no row with this key, so none was deleted."
+      case .rowNotFound: "There is no row with this key."
       case .conditionFailed(nil): "The condition does not hold: there is no row with this key."
       case .conditionFailed: "The condition does not hold: read the row, decide again, and use its current etag."
       case .tableNotFound: "The table was dropped: create it with POST /v1/tables, or correct the name."
