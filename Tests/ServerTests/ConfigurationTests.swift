@@ -64,6 +64,17 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
     #expect(settings.text.contains("# default") && settings.text.contains("# flag --peers"))
   }
 
+  @Test func textsThatYAMLWouldTakeForItsOwnAreShownInQuotes() throws {
+    for path in ["/a: b", "/a #b", "/a\"b\\c", "/a\nb", "/ü\u{7F}", "/a:", "- /a", "{a}", "'a'", "/a b "] {
+      let settings = try read(good, flags: [(.data, path), (.log, "debug:" + path), (.peers, "n1=[::1]:1")]).get()
+      var raw = RawSettings()
+      try raw.readYAML(settings.text, path: "copy")
+      let again = try Configuration(raw)
+      #expect(again.data == path && again.log == settings.log && again.peers == settings.peers)
+    }
+    #expect(try read(good).get().text.contains("data: /etc/fs/n1/data "))
+  }
+
   @Test func anUnknownSettingIsRefusedWithItsLine() {
     #expect(
       lines(good + "\nmemori: 1GiB") == [

@@ -231,22 +231,22 @@ extension Configuration {
       switch setting {
       case .cluster: cluster
       case .node: node.description
-      case .address: address
-      case .data: data
-      case .ca: ca
-      case .certificate: certificate
-      case .key: key
-      case .peers: "{" + peers.map { "\($0.node): \"\($0.address)\"" }.joined(separator: ", ") + "}"
+      case .address: formatText(address)
+      case .data: formatText(data)
+      case .ca: formatText(ca)
+      case .certificate: formatText(certificate)
+      case .key: formatText(key)
+      case .peers: "{" + peers.map { "\($0.node): \(formatQuoted($0.address))" }.joined(separator: ", ") + "}"
       case .cores: String(cores)
       case .lanes: String(lanes)
       case .pin: pin ? "on" : "off"
       case .memory: formatSize(memory)
       case .leases: leases ? "on" : "off"
       case .diskLimit: diskLimit.map(formatSize) ?? "none"
-      case .encryptionKeyFile: encryptionKeyFile ?? "none"
+      case .encryptionKeyFile: encryptionKeyFile.map(formatText) ?? "none"
       case .faults: faults ? "on" : "off"
       case .insecure: insecure ? "on" : "off"
-      case .log: log.file.map { "{level: \(log.level.rawValue), file: \($0)}" } ?? log.level.rawValue
+      case .log: log.file.map { "{level: \(log.level.rawValue), file: \(formatQuoted($0))}" } ?? log.level.rawValue
       }
     return "\(setting.rawValue): \(value)"
   }

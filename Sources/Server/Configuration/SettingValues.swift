@@ -30,6 +30,28 @@ func formatSize(_ bytes: UInt64) -> String {
   return String(bytes)
 }
 
+/// A text as YAML reads it back: plain when it has nothing that YAML could take for its own.
+func formatText(_ text: String) -> String {
+  func isLetter(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 || byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A }
+  let isPlain =
+    text.utf8.first.map { isLetter($0) || $0 == UInt8(ascii: "/") } ?? false && text.utf8.last != UInt8(ascii: ":")
+    && text.utf8.allSatisfy { isLetter($0) || "/._-:".utf8.contains($0) }
+  return isPlain ? text : formatQuoted(text)
+}
+
+/// Between quotes; all but printable ASCII as `\U0000007F`.
+func formatQuoted(_ text: String) -> String {
+  var quoted = "\""
+  for scalar in text.unicodeScalars {
+    switch scalar.value {
+    case 0x22, 0x5C: quoted += "\\\(scalar)"
+    case 0x20...0x7E: quoted.unicodeScalars.append(scalar)
+    default: quoted += "\\U" + String(String(UInt64(scalar.value) + 1 << 32, radix: 16, uppercase: true).suffix(8))
+    }
+  }
+  return quoted + "\""
+}
+
 func parseSwitch(_ text: String) throws(ValueRefusal) -> Bool {
   switch text.lowercased() {
   case "on", "true", "yes": return true
