@@ -18,26 +18,24 @@ import Testing
     #expect(try verifier().verify(token, now: 1_999_999_999) == claims)
   }
 
-  /// Made by openssl, whose key is gone.
+  /// Made by another implementation, whose key is gone.
   @Test func aTokenHasItsGoldenBytes() throws {
     let authority = """
       -----BEGIN CERTIFICATE-----
-      MIIBeTCCAR+gAwIBAgIURGTjJn51WpDSdSiKkkul0EiI6r0wCgYIKoZIzj0EAwIw
-      ETEPMA0GA1UEAwwGZ29sZGVuMCAXDTI2MTEyMjIxNTc1MFoYDzIxMjYxMDI5MjE1
-      NzUwWjARMQ8wDQYDVQQDDAZnb2xkZW4wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-      AAQN3oYLNedTlWTsVPiw/FJgT1e7ipOA/7NL+IpCCOVpl5qArTlp9raSClj8FLaP
-      xo93olAU1S5u9YsQTWH6ZEiKo1MwUTAdBgNVHQ4EFgQUX8HiSAI8456wQTtHc9XV
-      BjM6RA8wHwYDVR0jBBgwFoAUX8HiSAI8456wQTtHc9XVBjM6RA8wDwYDVR0TAQH/
-      BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAR6rT0LGhuLFC7QYMMtmqM6byhQ8jC
-      5YA5o5P6KhB1dwIhAKeUMfyjRLvyX2uKivibi85jiH5PWccEQLEShbcD9kls
+      MIIBODCB36ADAgECAhQFxCiBTPzlTWKO5iv547K5NASWATAKBggqhkjOPQQDAjAR
+      MQ8wDQYDVQQDDAZnb2xkZW4wIBcNMjYxMTIyMDAwMDAwWhgPMjEyNjEwMjkwMDAw
+      MDBaMBExDzANBgNVBAMMBmdvbGRlbjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA
+      BDX+c5HTg5c7AWFXJ67htEuBqnOu/rK+sH+BHHDEjMGq8i+2OePXB4jTrBPHnk4c
+      zBLZSqEDG+Agd4pmrHNl7tejEzARMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
+      AwIDSAAwRQIgH+5pSydc47wR4qEPjmQ1JvyiEzQtTDXEpscRN3S7gusCIQCrexEY
+      DiK1aoaasyglQwvI+YlRPrluMBEBoFxZAp5Igw==
       -----END CERTIFICATE-----
 
       """
     let signed =
-      "fst1.eyJ1c2VyIjoiYWxpY2UgXCLDpFxcXHUwMDBhIiwiY2x1c3RlciI6ImMxIiwiZXhwaXJlcyI6NDEwMjQ0NDgwMCwic2VyaWFsIjoiYWIx"
-      + "MiJ9."
+      "fst1.eyJzdWIiOiJhbGljZSBcIsOkXFxcdTAwMGEiLCJhdWQiOiJjMSIsImV4cCI6NDEwMjQ0NDgwMCwianRpIjoiYWIxMiJ9."
     let signature =
-      "MEQCIAoZRTzEuDAMfNlelYRkI_B6ZH7zjwqJ3IPJsKb0BGRPAiAv7-vpPAn2plLxYDEFwxsGbPWuYz_kxEsQm66zo_oqOQ"
+      "MEUCIAuKtXzbHE_lY5eyIusepCnOdFhIZWa8WKATUjOCGDNNAiEAoDn1YqINg7dZw6ZXn7KOVVOP6rltv-DbgFFlIUqpMRQ"
     var golden = claims
     golden.expires = 4_102_444_800
     let verifier = try TokenVerifier(authority: .text(Array(authority.utf8)), cluster: "c1")
