@@ -12,38 +12,53 @@ struct Peer {
   var received = ReplayWindow()
 
   init(node: NodeID) { self.node = node }
+
+  mutating func takePayloads(boot: UInt64, _ use: ([UInt8]) -> Void) {
+    outbox.take(session: boot << 24 | opened, sent: &sent, use)
+  }
 }
 
-/// The messages of one turn for one peer, packed into payloads.
+/// The messages of one turn for one peer, packed into payloads. A payload begins with room for its envelope.
 struct Outbox {
   private var writer = ByteWriter()
-  private(set) var payloads: [[UInt8]] = []
+  private var payloads: [ByteWriter] = []
+  /// Of the messages that wait.
   private(set) var bytes = 0
 
-  var isEmpty: Bool { payloads.isEmpty && writer.count == 0 }
+  var isEmpty: Bool { bytes == 0 }
 
   mutating func append(_ message: PeerMessage, payloadBytes: Int) {
+    if writer.count == 0 { begin(message) }
     let before = writer.count
     message.encode(into: &writer)
     bytes += writer.count - before
-    if writer.count >= payloadBytes { seal() }
+    if writer.count - PayloadEnvelope.byteCount >= payloadBytes { seal() }
+  }
+
+  private mutating func begin(_ message: PeerMessage) {
+    writer = ByteWriter(capacity: PayloadEnvelope.byteCount + message.byteCountGuess)
+    PayloadEnvelope.reserve(in: &writer)
   }
 
   private mutating func seal() {
     guard writer.count > 0 else { return }
-    payloads.append(writer.bytes)
+    payloads.append(writer)
     writer = ByteWriter()
   }
 
-  /// All payloads in order; the outbox is empty again.
-  mutating func take() -> [[UInt8]] {
+  /// Hands out all payloads in order, numbered on from `sent`; the outbox is empty again.
+  mutating func take(session: UInt64, sent: inout UInt64, _ use: ([UInt8]) -> Void) {
     seal()
-    defer { clear() }
-    return payloads
+    for index in payloads.indices {
+      sent += 1
+      PayloadEnvelope(session: session, sequence: sent).patch(into: &payloads[index])
+      use(payloads[index].bytes)
+    }
+    clear()
   }
 
   mutating func clear() {
-    payloads = []
+    payloads.removeAll(keepingCapacity: true)
     bytes = 0
     writer = ByteWriter()
   }
@@ -63,11 +78,8 @@ extension Node {
 
   func sendOutboxes() {
     for index in peers.indices where !peers[index].outbox.isEmpty {
-      for messages in peers[index].outbox.take() {
-        peers[index].sent += 1
-        let envelope = PayloadEnvelope(session: boot << 24 | peers[index].opened, sequence: peers[index].sent)
-        effects.sends.append((peers[index].node, envelope.encoded() + messages))
-      }
+      let node = peers[index].node
+      peers[index].takePayloads(boot: boot) { effects.sends.append((node, $0)) }
     }
   }
 

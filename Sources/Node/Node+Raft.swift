@@ -12,10 +12,12 @@ extension Node {
     carryOutRaft()
   }
 
-  /// Effects are taken out before they are carried out: doing so may step the group again.
+  /// Effects are taken out before they are carried out: doing so may step the group again. The lists that were taken are
+  /// the next ones to be filled, so that they keep their memory.
   func carryOutRaft() {
     while !raftEffects.isEmpty {
       var taken = RaftEffects()
+      swap(&taken, &spareRaftEffects)
       swap(&taken, &raftEffects)
       for order in taken.persist { journal.append(shard: replica.shard, order: order) }
       for message in taken.messages { send(.raft(message), to: message.to.node) }
@@ -25,6 +27,8 @@ extension Node {
       for read in taken.readsReady { readReady(RequestHandle(read.id), at: read.index) }
       for id in taken.readsRefused { readRefused(RequestHandle(id)) }
       if !taken.committed.isEmpty { applyCommitted() }
+      taken.removeAll()
+      swap(&taken, &spareRaftEffects)
     }
     takeJournalResults()
   }
@@ -38,8 +42,11 @@ extension Node {
   func takeJournalResults() {
     while !journalEffects.list.isEmpty {
       var taken = JournalEffects()
+      swap(&taken, &spareJournalEffects)
       swap(&taken, &journalEffects)
       for effect in taken.list { journalSaid(effect) }
+      taken.removeAll()
+      swap(&taken, &spareJournalEffects)
     }
     answerCheckpointWait()
     tellLogHeld()

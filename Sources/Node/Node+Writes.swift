@@ -116,8 +116,9 @@ extension Node {
 
   /// Dropped tables are emptied in the background, a bounded step at a time.
   func proposePurge() {
-    guard replica.isLeader, !replica.purgeInFlight, !replica.raft.isTransferring, shortage == nil else { return }
+    // Asked at the end of each turn, with nearly always nothing to do: the cheap question first.
     guard let table = replica.machine.catalog.dropped.first else { return }
+    guard replica.isLeader, !replica.purgeInFlight, !replica.raft.isTransferring, shortage == nil else { return }
     replica.purgeInFlight = true
     commands.purge(table)
     if !replica.batch.hasRoom(for: commands.bytes) { proposeBatch() }
@@ -296,6 +297,7 @@ func withBytes<T>(
 extension Catalog {
   /// By name as text; see `find` for bytes.
   func find(_ name: String) throws(Refusal) -> Table {
-    try Array(name.utf8).withBytes { bytes throws(Refusal) in try find(bytes) }
+    if let table = table(named: name) { return table }
+    return try Array(name.utf8).withBytes { bytes throws(Refusal) in try find(bytes) }
   }
 }

@@ -80,9 +80,11 @@ package final class Node {
   var now: Instant
   /// Reused from step to step.
   var raftEffects = RaftEffects()
+  var spareRaftEffects = RaftEffects()
   var commands = CommandWriter()
   var reads = ReadWriter()
   var journalEffects = JournalEffects()
+  var spareJournalEffects = JournalEffects()
   var effects = NodeEffects()
 
   init(

@@ -74,7 +74,7 @@ extension Node {
     do throws(DecodeError) { replicaRecord = try ReplicaRecord(decoding: record) } catch {
       throw .record(error.message)
     }
-    var machine = ShardMachine(shard: shard, totals: replicaRecord.totals)
+    let machine = ShardMachine(shard: shard, totals: replicaRecord.totals)
     try loading(store, files) { () throws(PageMissing) in try machine.restore(store) }
     var settings = settings
     settings.me = Member(node: settings.me.node, incarnation: identity.incarnation)

@@ -16,11 +16,17 @@ struct PayloadEnvelope: Equatable, Sendable {
     self.sequence = sequence
   }
 
-  func encoded() -> [UInt8] {
-    var writer = ByteWriter(capacity: Self.byteCount)
-    writer.write(session)
-    writer.write(sequence)
-    return writer.bytes
+  /// Leaves its place at the beginning of a payload.
+  static func reserve(in writer: inout ByteWriter) {
+    precondition(writer.count == 0, "an envelope stands first")
+    writer.write(UInt64(0))
+    writer.write(UInt64(0))
+  }
+
+  /// Fills the place that was left.
+  func patch(into payload: inout ByteWriter) {
+    payload.patch(session, at: 0)
+    payload.patch(sequence, at: 8)
   }
 
   init(_ payload: [UInt8]) throws(DecodeError) {

@@ -14,6 +14,14 @@ package enum PeerMessage: Equatable, Sendable {
   case statusReply(id: UInt64, NodeStatus)
 }
 
+extension PeerMessage {
+  /// For the size of a buffer: enough for what is sent for each write.
+  var byteCountGuess: Int {
+    guard case .raft(let message) = self, case .append(let append) = message.body else { return 256 }
+    return append.entries.reduce(128) { $0 + $1.payload.count + 16 }
+  }
+}
+
 package enum ForwardOutcome: Equatable, Sendable {
   case answered(Reply)
   /// Not executed; whom the receiver takes for the leader.

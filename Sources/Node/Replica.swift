@@ -9,7 +9,7 @@ final class Replica {
   let shard: ShardID
   let raft: RaftGroup
   /// Live tables by name, and the revoked serials; equal to what the tree holds at `appliedIndex`.
-  var machine: ShardMachine
+  let machine: ShardMachine
 
   /// Everything up to here is in the tree.
   var appliedIndex: LogIndex

@@ -95,18 +95,20 @@ struct RequestTable {
   }
 
   /// The request, or nil when it was answered already.
-  subscript(handle: RequestHandle) -> PendingRequest? {
-    guard handle.slot < slots.count, slots[handle.slot].generation == handle.generation else { return nil }
-    return slots[handle.slot].request
+  subscript(handle: RequestHandle) -> PendingRequest? { holds(handle) ? slots[handle.slot].request : nil }
+
+  /// A slot has the handle's generation exactly while the request is in it.
+  private func holds(_ handle: RequestHandle) -> Bool {
+    handle.slot < slots.count && slots[handle.slot].generation == handle.generation
   }
 
   mutating func setStage(_ stage: RequestStage, of handle: RequestHandle) {
-    guard self[handle] != nil else { return }
+    guard holds(handle) else { return }
     slots[handle.slot].request?.stage = stage
   }
 
   mutating func setPartial(_ partial: PartialRead, of handle: RequestHandle) {
-    guard self[handle] != nil else { return }
+    guard holds(handle) else { return }
     slots[handle.slot].request?.partial = partial
   }
 
@@ -116,8 +118,7 @@ struct RequestTable {
   }
 
   mutating func remove(_ handle: RequestHandle) -> PendingRequest? {
-    guard let request = self[handle] else { return nil }
-    slots[handle.slot].request = nil
+    guard holds(handle), let request = slots[handle.slot].request.take() else { return nil }
     slots[handle.slot].generation &+= 1
     free.append(handle.slot)
     count -= 1

@@ -24,7 +24,7 @@ extension RaftGroup {
 
   /// Hands out everything up to `index` for applying.
   func commit(through index: LogIndex, into effects: inout RaftEffects) {
-    effects.committed.append(contentsOf: log.entries(from: log.commitIndex.next, through: index))
+    log.appendEntries(from: log.commitIndex.next, through: index, to: &effects.committed)
     log.commit(through: index)
   }
 }

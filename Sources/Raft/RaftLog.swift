@@ -58,6 +58,13 @@ struct RaftLog: Sendable {
     return Array(entries[offset(of: from)...offset(of: through)])
   }
 
+  /// The same, appended to a list.
+  func appendEntries(from: LogIndex, through: LogIndex, to list: inout [Entry]) {
+    guard from <= through else { return }
+    precondition(from > floor && through <= lastIndex, "entries in memory")
+    for position in offset(of: from)...offset(of: through) { list.append(entries[position]) }
+  }
+
   /// As many entries from `from` on as cost at most `bytesMax`, at least one if there is one.
   func entries(from: LogIndex, bytesMax: Int) -> [Entry] {
     guard from <= lastIndex else { return [] }

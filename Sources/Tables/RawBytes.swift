@@ -70,5 +70,8 @@ extension UnsafeRawBufferPointer {
 func withText<Result, Failure: Error>(
   _ text: String, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
 ) throws(Failure) -> Result {
-  try Array(text.utf8).withBytes(body)
+  var text = text
+  return try text.withUTF8 { bytes -> Swift.Result<Result, Failure> in
+    do throws(Failure) { return .success(try body(UnsafeRawBufferPointer(bytes))) } catch { return .failure(error) }
+  }.get()
 }

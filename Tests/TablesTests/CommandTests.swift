@@ -67,6 +67,43 @@ import Testing
         + "000101" + "0000000000000000" + "0000")
   }
 
+  @Test func aBatchWithEscapesSaysTheSame() throws {
+    var shard = Shard()
+    _ = try shard.create(simple)
+    let catalog = shard.machine.catalog
+    func batch(_ json: String) throws -> [UInt8] {
+      try command { (writer) throws(Refusal) in
+        try bytes(json).withBytes { (raw) throws(Refusal) in try writer.batch(json: raw, catalog: catalog) }
+      }
+    }
+    let plain = try batch(#"{"operations":[{"op":"put","table":"simple","key":"a","row":{"v":"x"}}]}"#)
+    for escaped in [
+      #"{"operations":[{"\u006fp":"put","t\u0061ble":"simple","ke\u0079":"a","r\u006fw":{"v":"x"}}]}"#,
+      #"{"operations":[{"op":"p\u0075t","table":"simpl\u0065","key":"\u0061","row":{"\u0076":"\u0078"}}]}"#,
+      #"{ "operations" : [ { "op" : "put" , "table" : "simple" , "key" : "a" , "row" : {"v":"x"} } ] }"#,
+    ] {
+      #expect(try batch(escaped) == plain)
+    }
+  }
+
+  @Test func operationsOfABatchBelongEachToTheirOwnTable() throws {
+    var shard = Shard()
+    _ = try shard.create(simple)
+    _ = try shard.create(#"{"name":"other","columns":[{"name":"k","type":"text"}],"primary_key":["k"]}"#)
+    let catalog = shard.machine.catalog
+    let names = ["simple", "other", "other", "simple"]
+    let operations = names.map { #"{"op":"delete","table":"\#($0)","key":"a"}"# }.joined(separator: ",")
+    let batch = try command { (writer) throws(Refusal) in
+      try bytes("{\"operations\":[\(operations)]}").withBytes { (raw) throws(Refusal) in
+        try writer.batch(json: raw, catalog: catalog)
+      }
+    }
+    let deletes = ["64", "65", "65", "64"].map {
+      "0300" + "01000000" + "0800" + "20" + "000000\($0)" + "610001" + "00000000"
+    }
+    #expect(hex(batch) == "0102" + "0400" + deletes.joined())
+  }
+
   @Test func repliesHaveTheirGoldenBytes() throws {
     let v = Timestamp(0x0102)
     let version = "0201000000000000"

@@ -6,7 +6,7 @@ import Testing
 
 /// A shard over a store, with what a node does around both: loads missing pages and runs again, numbers the versions.
 struct Shard {
-  var machine = ShardMachine(shard: shardID)
+  let machine = ShardMachine(shard: shardID)
   let disk = TestStore()
   var version: UInt64 = 0
   /// So many of a hundred commands find no page in memory.
@@ -147,7 +147,7 @@ struct Shard {
   }
 
   func restoredCatalog() -> Catalog {
-    var other = ShardMachine(shard: shardID, totals: machine.totals)
+    let other = ShardMachine(shard: shardID, totals: machine.totals)
     disk.read { (store) throws(PageMissing) in try other.restore(store) }
     return other.catalog
   }

@@ -4,7 +4,7 @@ import Store
 // Commands that change the system tables, and the catalog with them.
 
 extension ShardMachine {
-  mutating func createTable(
+  func createTable(
     _ reader: inout ByteReader, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
     guard var description = description(&reader), reader.isAtEnd, !description.name.hasPrefix("fs_"),
@@ -32,7 +32,7 @@ extension ShardMachine {
     do throws(DecodeError) { return try TableDescription(from: &reader) } catch { return nil }
   }
 
-  mutating func dropTable(
+  func dropTable(
     _ reader: inout ByteReader, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
     guard let number = number(&reader, as: UInt32.self), reader.isAtEnd else { return .malformed }
@@ -45,7 +45,7 @@ extension ShardMachine {
   }
 
   /// Removes some rows of a dropped table; with the last ones, the note that it was dropped.
-  mutating func purge(
+  func purge(
     _ reader: inout ByteReader, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
     guard let number = number(&reader, as: UInt32.self), let rowsMax = self.number(&reader, as: UInt16.self),
@@ -92,7 +92,7 @@ extension ShardMachine {
     return victims
   }
 
-  mutating func revoke(
+  func revoke(
     _ reader: inout ByteReader, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
     guard let (revocation, expires) = revocation(&reader), reader.isAtEnd else { return .malformed }
@@ -116,7 +116,7 @@ extension ShardMachine {
 
   // MARK: System rows
 
-  private mutating func stagePut(
+  private func stagePut(
     _ table: Table, _ key: [Value], _ row: [Value], _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) {
     let stateKey = StateKey.rowPrefix(table.id) + table.key(key)
@@ -128,7 +128,7 @@ extension ShardMachine {
     }
   }
 
-  private mutating func stageDelete(_ table: Table, _ key: [Value], _ store: Store) throws(PrepareFailure) {
+  private func stageDelete(_ table: Table, _ key: [Value], _ store: Store) throws(PrepareFailure) {
     let stateKey = StateKey.rowPrefix(table.id) + table.key(key)
     try stateKey.withBytes { (stateKey) throws(PrepareFailure) in
       guard let found = try find(stateKey, store) else { preconditionFailure("the catalog is what the tree says") }

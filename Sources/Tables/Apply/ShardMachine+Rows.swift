@@ -4,14 +4,14 @@ import Store
 // Operations on rows, one or many.
 
 extension ShardMachine {
-  mutating func operation(
+  func operation(
     _ reader: inout ByteReader, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
     guard let view = operationView(&reader), reader.isAtEnd else { return .malformed }
     return .row(try stage(view, version, store))
   }
 
-  mutating func batch(
+  func batch(
     _ reader: inout ByteReader, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
     guard let count = number(&reader, as: UInt16.self) else { return .malformed }
@@ -28,7 +28,7 @@ extension ShardMachine {
     return .batch(outcomes)
   }
 
-  private mutating func abandoned(_ reply: Reply) -> Reply {
+  private func abandoned(_ reply: Reply) -> Reply {
     staging.abandon()
     return reply
   }
@@ -44,7 +44,7 @@ extension ShardMachine {
   // MARK: One operation
 
   /// Decides one operation and stages what it changes.
-  private mutating func stage(
+  private func stage(
     _ view: OperationView, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> RowOutcome {
     guard let table = catalog.table(view.table) else { return .tableNotFound }
@@ -70,7 +70,7 @@ extension ShardMachine {
     }
   }
 
-  private mutating func put(
+  private func put(
     _ view: OperationView, _ table: Table, _ found: Found?, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> RowOutcome {
     guard RowView(view.body, table).isValid() else { return .malformed }
@@ -80,7 +80,7 @@ extension ShardMachine {
     return found == nil ? .created(version) : .replaced(version)
   }
 
-  private mutating func patch(
+  private func patch(
     _ view: OperationView, _ table: Table, _ found: Found?, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> RowOutcome {
     guard let found else { return .rowNotFound }
@@ -99,7 +99,7 @@ extension ShardMachine {
   }
 
   /// Appends `row` with the changes of `patch`; returns its length, nil when the patch is none.
-  private mutating func appendPatched(
+  private func appendPatched(
     _ patch: UnsafeRawBufferPointer, _ table: Table, _ row: UnsafeRawBufferPointer
   ) -> Int? {
     let nothing = UnsafeRawBufferPointer(start: nil, count: 0)

@@ -9,14 +9,14 @@ import Store
 /// cannot fail. A refusal stages nothing.
 ///
 /// Operations of a batch are staged one after the other and see what those before them have staged.
-package struct ShardMachine {
+package final class ShardMachine {
   package let shard: ShardID
   /// The shard's tables, as the commands applied so far have left them.
-  package private(set) var catalog = Catalog()
-  package private(set) var totals: ShardTotals
+  @exclusivity(unchecked) package private(set) var catalog = Catalog()
+  @exclusivity(unchecked) package private(set) var totals: ShardTotals
   /// Rises with every command that has changed the tree.
-  package private(set) var changes: UInt64 = 0
-  var staging = Staging()
+  @exclusivity(unchecked) package private(set) var changes: UInt64 = 0
+  @exclusivity(unchecked) var staging = Staging()
 
   /// `totals` as they were kept with the applied position. Call `restore` before anything else.
   package init(shard: ShardID, totals: ShardTotals = ShardTotals()) {
@@ -25,12 +25,12 @@ package struct ShardMachine {
   }
 
   /// Reads the catalog from the tree. Throws until its pages are there; call it again then.
-  package mutating func restore(_ store: Store) throws(PageMissing) { catalog = try loadCatalog(shard, store) }
+  package func restore(_ store: Store) throws(PageMissing) { catalog = try loadCatalog(shard, store) }
 
   /// Applies one command. `version` is the command's own, above all before.
   ///
   /// Throws when a page is missing or the store has no room: nothing has changed, nothing is pinned, apply it again later.
-  package mutating func apply(
+  package func apply(
     _ command: UnsafeRawBufferPointer, version: Timestamp, store: Store
   ) throws(PrepareFailure) -> Reply {
     precondition(version > .zero, "version 0 stands for no row")
@@ -45,7 +45,7 @@ package struct ShardMachine {
     }
   }
 
-  private mutating func decide(
+  private func decide(
     _ command: UnsafeRawBufferPointer, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
     var reader = ByteReader(command)
@@ -70,7 +70,7 @@ package struct ShardMachine {
 
   // MARK: Pass two
 
-  private mutating func commit(_ store: Store) {
+  private func commit(_ store: Store) {
     for step in staging.steps {
       let key = step.key.lowerBound
       staging.bytes.withBytes { bytes in

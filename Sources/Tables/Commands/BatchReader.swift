@@ -16,13 +16,28 @@ struct BatchReader {
   private var first = true
   private var count = 0
 
-  private enum Member: String, CaseIterable {
+  fileprivate enum Member: String, CaseIterable {
     case op
     case table
     case key
     case row
     case ifMatch = "if_match"
     case ifNoneMatch = "if_none_match"
+
+    /// By the name's bytes: no text is made of what nearly every operation has.
+    init?(_ name: UnsafeRawBufferPointer) {
+      let candidate: Member? =
+        switch name.count {
+        case 2: .op
+        case 3: name[0] == UInt8(ascii: "k") ? .key : .row
+        case 5: .table
+        case 8: .ifMatch
+        case 13: .ifNoneMatch
+        default: nil
+        }
+      guard let candidate, name.elementsEqual(candidate.rawValue.utf8) else { return nil }
+      self = candidate
+    }
   }
 
   /// Passes all up to the first operation.
@@ -65,12 +80,14 @@ struct BatchReader {
   }
 
   private func member(_ scanner: inout JSONScanner, _ first: inout Bool) throws(Refusal) -> Member? {
-    let text: String
+    let name: JSONString
     do throws(JSONFault) {
       guard try scanner.another(first: &first, close: UInt8(ascii: "}")) else { return nil }
-      text = scanner.text(try scanner.string())
+      name = try scanner.string()
       try scanner.expect(UInt8(ascii: ":"))
     } catch { throw error.refusal }
+    if !name.hasEscapes, let member = Member(scanner.slice(name)) { return member }
+    let text = scanner.text(name)
     guard let member = Member(rawValue: text) else {
       throw Refusal(
         .invalidArgument, "An operation has no member \"\(text)\": use op, table, key, row, if_match and if_none_match."
@@ -95,8 +112,9 @@ struct BatchReader {
     guard isNew else { throw JSONFault(kind: .duplicateName, offset: start).refusal }
     switch member {
     case .op, .table, .ifMatch, .ifNoneMatch:
-      let value = try JSONValue.parse(scanner.bytes.part(part.lowerBound, part.count))
-      try fields.take(member.rawValue, value)
+      let bytes = scanner.bytes.part(part.lowerBound, part.count)
+      if fields.takePlain(member, bytes) { return }
+      try fields.take(member.rawValue, try JSONValue.parse(bytes))
     case .key, .row: break
     }
   }
@@ -124,6 +142,25 @@ private struct Fields {
   private var tableName: String?
   private var version: Timestamp?
   private var mustBeAbsent = false
+
+  /// Takes `op` and `table` where they are strings without escapes; false for all else, which is parsed.
+  mutating func takePlain(_ member: BatchReader.Member, _ value: UnsafeRawBufferPointer) -> Bool {
+    guard value.count >= 2, value[0] == UInt8(ascii: "\""), !value.contains(UInt8(ascii: "\\")) else { return false }
+    let text = value.part(1, value.count - 2)
+    switch member {
+    case .op:
+      kind = Fields.kinds.first { text.elementsEqual($0.name.utf8) }?.kind
+      return kind != nil
+    case .table:
+      tableName = String(decoding: text, as: UTF8.self)
+      return true
+    default: return false
+    }
+  }
+
+  private static let kinds: [(name: String, kind: OperationKind)] = [
+    ("put", .put), ("patch", .patch), ("delete", .delete), ("check", .check),
+  ]
 
   mutating func take(_ member: String, _ value: JSONValue) throws(Refusal) {
     switch (member, value) {

@@ -82,6 +82,7 @@ package struct CommandWriter {
     var reader = BatchReader()
     try reader.open(&scanner)
     var count = 0
+    var table: Table?
     while let request = try reader.next(&scanner) {
       guard count < TableLimits.batchOperationsMax else {
         throw Refusal(
@@ -89,7 +90,7 @@ package struct CommandWriter {
           limit: TableLimits.batchOperationsMax)
       }
       do throws(Refusal) {
-        try append(request, json, catalog)
+        table = try append(request, json, catalog, last: table)
       } catch { throw error.of(operation: count) }
       guard bytes.count <= TableLimits.batchBytesMax else {
         throw Refusal(
@@ -102,16 +103,23 @@ package struct CommandWriter {
     bytes.patch(UInt16(count), at: countOffset)
   }
 
+  /// Returns the operation's table: mostly that of the next one, too.
   private mutating func append(
-    _ request: BatchRequest, _ json: UnsafeRawBufferPointer, _ catalog: Catalog
-  ) throws(Refusal) {
-    let table = try withText(request.table) { (name) throws(Refusal) in try catalog.find(name) }
+    _ request: BatchRequest, _ json: UnsafeRawBufferPointer, _ catalog: Catalog, last: Table?
+  ) throws(Refusal) -> Table {
+    let table: Table
+    if let last, last.name == request.table {
+      table = last
+    } else {
+      table = try withText(request.table) { (name) throws(Refusal) in try catalog.find(name) }
+    }
     var scanner = JSONScanner(json, from: request.key.lowerBound, count: request.key.count)
     let key = try operation(request.kind, table, request.condition) { (out) throws(Refusal) in
       try table.appendKey(&scanner, to: &out)
       do throws(JSONFault) { try scanner.expectEnd() } catch { throw error.refusal.of(table: table.name) }
     }
     try body(request.kind, table, json, request.row ?? 0..<0, key)
+    return table
   }
 
   // MARK: The catalog

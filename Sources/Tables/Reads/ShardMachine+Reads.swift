@@ -121,6 +121,8 @@ private struct TableRead {
     var reader = reader
     guard let key = sized(&reader), reader.isAtEnd, isKey(key) else { return .malformed }
     guard let value = try store.get(shard, key) else { return .rowNotFound }
+    // Mostly enough, so that the answer does not grow step by step.
+    out.reserveCapacity(out.count + table.labels.count + key.count + 2 * value.count)
     print(key, value, &out)
     return .row(StoredValue.version(value))
   }
@@ -165,7 +167,7 @@ private struct TableRead {
   }
 
   private func isBound(_ key: UnsafeRawBufferPointer) -> Bool {
-    key.count <= StateKey.bytesMax + 1 && key.starts(with: StateKey.rowPrefix(table.id))
+    key.count <= StateKey.bytesMax + 1 && StateKey.hasRowPrefix(key, table.id)
   }
 
   private func isKey(_ key: UnsafeRawBufferPointer) -> Bool {

@@ -20,6 +20,11 @@ package enum StateKey {
     out.appendBigEndian(table.rawValue)
   }
 
+  /// Whether a row of the table can have the state key.
+  static func hasRowPrefix(_ key: UnsafeRawBufferPointer, _ table: TableID) -> Bool {
+    key.count >= rowPrefixBytes && key[0] == rowKind && key.bigEndian(1, as: UInt32.self) == table.rawValue
+  }
+
   package static func rowPrefix(_ table: TableID) -> [UInt8] {
     var out: [UInt8] = []
     appendRowPrefix(table, to: &out)

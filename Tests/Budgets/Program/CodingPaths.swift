@@ -13,7 +13,7 @@ final class BatchPath: HotPath {
 
   init() {
     let store = emptyStore(frames: 256)
-    var machine = ShardMachine(shard: FilledStore.shard)
+    let machine = ShardMachine(shard: FilledStore.shard)
     certainly("an empty catalog") { () throws(PageMissing) in try machine.restore(store) }
     var writer = CommandWriter()
     writer.createTable(
