@@ -37,6 +37,10 @@ package enum JournalFormat {
   package static let votePayloadBytes = 12
   /// One entry's payload: 1.2 MiB (a command of at most 1.1 MiB and its framing).
   package static let entryBytesMax = 1_258_291
+  /// What counts uses and blocks from one on stays below; so do indexes, of which a version holds 44 bits, and terms.
+  static let countLimit: UInt64 = 1 << 60
+  static let indexLimit: UInt64 = 1 << 44
+  static let termLimit: UInt64 = 1 << 48
 
   /// `count` rounded up to whole pages.
   static func roundUp(_ count: Int) -> Int { (count + pageBytes - 1) / pageBytes * pageBytes }
@@ -140,7 +144,9 @@ extension BlockHeader {
     summariesBytes = read32(bytes, 80)
     payloadBytes = read32(bytes, 84)
     let content = UInt64(summariesBytes) + UInt64(payloadBytes) + UInt64(JournalFormat.headerBytes)
-    guard content <= UInt64(length), sequence > 0, watermark < sequence else { return nil }
+    guard content <= UInt64(length), sequence > 0, watermark < sequence, sequence < JournalFormat.countLimit,
+      oldestUse <= use, use < JournalFormat.countLimit
+    else { return nil }
   }
 }
 
@@ -187,6 +193,7 @@ extension RecordHeader {
     index = LogIndex(read64(bytes, offset + 20))
     term = Term(read64(bytes, offset + 28))
     guard flags <= 3, bytes[offset + 3] == 0, self.bytes <= total, total <= UInt32(JournalFormat.entryBytesMax),
+      index.rawValue < JournalFormat.indexLimit, term.rawValue < JournalFormat.termLimit,
       offset + JournalFormat.recordHeaderBytes + Int(self.bytes) <= bytes.count
     else { return nil }
   }

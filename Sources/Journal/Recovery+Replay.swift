@@ -242,22 +242,24 @@ struct Replay {
     let place = EntryPlace(
       file: entry.file, page: entry.page, endFile: endFile, endPage: endPage, size: record.total)
     shards.logs[slot].append(index, place, use: entry.use, segments: &segments)
-    keep(record, kind, entry.payload, lastFragment, slot: slot)
-    return true
+    return keep(record, kind, entry.payload, lastFragment, slot: slot)
   }
 
-  /// Keeps an entry after the checkpoint in memory, in place of those from its index on.
+  /// Keeps an entry after the checkpoint in memory, in place of those from its index on. False when its term is below that
+  /// of the entry before.
   private mutating func keep(
     _ record: RecordHeader, _ kind: EntryKind, _ begun: [UInt8], _ lastFragment: UnsafeRawBufferPointer, slot: Int
-  ) {
+  ) -> Bool {
     if let end = entries[slot].last, end.index >= record.index {
       let surplus = end.index.rawValue - record.index.rawValue + 1
       entries[slot].removeLast(min(entries[slot].count, Int(surplus)))
     }
-    guard isWanted(record, slot: slot) else { return }
+    guard isWanted(record, slot: slot) else { return true }
+    if let before = entries[slot].last, before.term > record.term { return false }
     var payload = begun
     if payload.isEmpty { payload = Array(lastFragment) } else { payload.append(contentsOf: lastFragment) }
     entries[slot].append(Entry(index: record.index, term: record.term, kind: kind, payload: payload))
+    return true
   }
 
   // MARK: Result

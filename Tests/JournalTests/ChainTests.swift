@@ -41,6 +41,30 @@ import Testing
     #expect(try harness.recover().shards[0].lastIndex == LogIndex(1), "field at \(offset)")
   }
 
+  /// Nobody can have counted so far; the next use or sequence would not exist.
+  @Test(arguments: [40, 48, 64])
+  func aFirstBlockWithAnImpossibleNumberIsNone(offset: Int) throws {
+    let (harness, last) = try log()
+    harness.disk.prepare(SegmentPreparation(file: 9, bytes: 64 << 10, isFresh: true))
+    harness.disk.overwrite(9, 0, harness.disk.bytes(last.file, last.offset, last.count))
+    let copy = JournalWrite(id: 0, file: 9, offset: 0, buffer: 0, count: last.count)
+    forge(harness, copy, 72, [UInt8](repeating: 0, count: 8))
+    forge(harness, copy, offset, [UInt8](repeating: 0xFF, count: 8))
+    let recovered = try harness.recover()
+    #expect(recovered.shards[0].lastIndex == LogIndex(2))
+    #expect(recovered.nextUse < 100 && recovered.oldestUse == 1)
+  }
+
+  /// Offsets in the header of a record: index, term.
+  @Test(arguments: [(20, [UInt8](repeating: 0xFF, count: 8)), (28, [UInt8](repeating: 0xFF, count: 8)), (28, [0])])
+  func aRecordWithAnImpossibleNumberIsDamage(offset: Int, change: [UInt8]) throws {
+    let (harness, last) = try log()
+    let summaries = harness.disk.bytes(last.file, last.offset, last.count).withUnsafeBytes { read32($0, 80) }
+    forge(harness, last, JournalFormat.headerBytes + Int(summaries) + offset, change)
+    let damage = JournalDamage(kind: .malformed, file: last.file, offset: last.offset, sequence: last.id, held: nil)
+    #expect(throws: JournalRefusal.damage(damage)) { try harness.recover() }
+  }
+
   @Test func aBlockOfALaterBootNeedsAStartBlock() throws {
     let (harness, last) = try log()
     harness.boot = 5
