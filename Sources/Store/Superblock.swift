@@ -142,6 +142,7 @@ extension Superblock {
 
   /// Refuses what a right checksum cannot make possible.
   private func checked() throws(DecodeError) -> Superblock {
+    guard epoch.rawValue < 1 << 60 else { throw .invalid("an epoch beyond every checkpoint") }
     guard pageCount >= 2 else { throw .invalid("fewer than two pages") }
     guard bitmaps.count <= StoreLimits.bitmapPagesMax else { throw .invalid("too many bitmap pages") }
     guard bitmaps.count * Bitmap.bitsPerPage >= Int(pageCount) || pageCount == 2 else {
@@ -177,6 +178,21 @@ struct SuperblockChoice {
   var newest: Superblock
   var older: Superblock?
   var problem: SuperblockProblem?
+
+  init(_ newest: Superblock, after older: Superblock) {
+    self.newest = newest
+    // A file does not shrink: what the newer one has room for, the older one has not gone beyond.
+    if older.pageCount <= newest.pageCount {
+      self.older = older
+    } else {
+      problem = .field("more pages than the newer superblock knows")
+    }
+  }
+
+  init(_ only: Superblock, problem: SuperblockProblem) {
+    newest = only
+    self.problem = problem
+  }
 }
 
 func chooseSuperblock(
@@ -187,11 +203,9 @@ func chooseSuperblock(
   let choice: SuperblockChoice
   switch (a, b) {
   case (.success(let x), .success(let y)):
-    choice =
-      x.epoch > y.epoch
-      ? SuperblockChoice(newest: x, older: y) : SuperblockChoice(newest: y, older: x)
+    choice = x.epoch > y.epoch ? SuperblockChoice(x, after: y) : SuperblockChoice(y, after: x)
   case (.success(let good), .failure(let problem)), (.failure(let problem), .success(let good)):
-    choice = SuperblockChoice(newest: good, older: nil, problem: problem)
+    choice = SuperblockChoice(good, problem: problem)
   case (.failure(.magic), .failure(.magic)): throw .foreign
   case (.failure(let x), .failure(let y)): throw .damaged(first: x, second: y)
   }

@@ -174,6 +174,30 @@ import Testing
     #expect(refusal(testIdentity, try newerVersion(disk)) == .version(found: 2, supported: 1))
   }
 
+  /// The bitmaps in memory are as long as the newer superblock says.
+  @Test func anOlderSuperblockWithMorePagesThanTheNewerIsDamaged() throws {
+    var disk = try smallFile().harness.disk
+    let newest = try #require(disk.newestSuperblock())
+    let slot = PageID(1 - newest.slot.rawValue)
+    var older = try disk.page(slot).withUnsafeBytes { try Superblock.decode($0) }
+    older.pageCount = 100_000
+    disk.write(older.encoded(), at: Int(slot.fileOffset))
+    let harness = try Harness(disk)
+    #expect(harness.store.damagedSuperblock == .field("more pages than the newer superblock knows"))
+    #expect(harness.store.durableEpoch == newest.epoch)
+    for i in 0..<500 { try harness.put(numbered(i), filled(100, i)) }
+    try harness.checkpoint()
+    #expect(harness.verify().isSound)
+  }
+
+  @Test func anEpochBeyondEveryCheckpointIsRefused() throws {
+    var superblock = try #require(try smallFile().harness.disk.newestSuperblock())
+    superblock.epoch = Epoch(.max)
+    #expect(throws: SuperblockProblem.field("an epoch beyond every checkpoint")) {
+      try superblock.encoded().withUnsafeBytes { raw in try Superblock.decode(raw) }
+    }
+  }
+
   /// The same file with its second superblock in a version to come.
   private func newerVersion(_ disk: VirtualDisk) throws -> VirtualDisk {
     var bytes = disk.page(PageID(1))
