@@ -39,11 +39,12 @@ import Testing
     let world = try Harness(3)
     let members = Harness.founders(3).voters
     var writer = ByteWriter()
-    writer.writeBytes(PayloadEnvelope(session: 1 << 40, sequence: 1).encoded())
+    PayloadEnvelope.reserve(in: &writer)
     PeerMessage.raft(
       RaftMessage(
         shard: Node.onlyShard, from: members[1], to: members[0], term: Term(.max), body: .voteReply(granted: false))
     ).encode(into: &writer)
+    PayloadEnvelope(session: 1 << 40, sequence: 1).patch(into: &writer)
     world.tell(world.machines[0], .received(from: NodeID(2), payload: writer.bytes))
     #expect(world.machines[0].node.statistics.payloadsUndecodable == 1)
     world.isolated = [2]
