@@ -132,7 +132,8 @@ private final class FakeSystem: LoadedSystem {
     try compare(perSecond: 1000) { comparison, _, _ in
       try comparison.round()
       #expect(comparison.figures.first?.name == "keys/write/1x1/rate-1000")
-      #expect(abs((comparison.figures.first?.value ?? 0) - 1000) < 150)
+      let rate = comparison.figures.first?.value ?? 0
+      #expect(rate > 100 && rate < 1050, "no more than arrive")
     }
   }
 }

@@ -46,18 +46,18 @@ func failure(_ body: () throws -> Void) -> String? {
   }
 
   @Test func requestsAreInFlightTogetherOnAllConnections() throws {
-    // A connection answers two requests in 20 ms each, one after the other.
-    let server = try FakeServer { .late(20, .whole(Array($0.path.utf8))) }
+    // A connection answers two requests in 100 ms each, one after the other.
+    let server = try FakeServer { .late(100, .whole(Array($0.path.utf8))) }
     let shape = Shape(connections: 10, streams: 2)
     let result = try load(server, LoadPlan(shape: shape, amount: .requests(20)))
-    #expect(result.seconds >= 0.04 && result.seconds < 0.2, "one after the other they take 0.4 s")
+    #expect(result.seconds >= 0.2 && result.seconds < 1, "one after the other they take 2 s")
   }
 
   @Test func aLoadOfATimeEndsThen() throws {
     let server = try FakeServer(echo)
     let result = try load(server, LoadPlan(shape: Shape(connections: 2, streams: 2), amount: .seconds(0.2)))
     #expect(result.requests == server.requests.count)
-    #expect(result.seconds > 0.15 && result.seconds < 1)
+    #expect(result.seconds > 0.1 && result.seconds < 2)
   }
 
   @Test func atARateRequestsArriveEvenly() throws {
@@ -65,7 +65,7 @@ func failure(_ body: () throws -> Void) -> String? {
     let plan = LoadPlan(shape: Shape(connections: 2, streams: 2), amount: .seconds(0.5), perSecond: 200)
     let result = try load(server, plan)
     #expect(result.requests == 100)
-    #expect(result.seconds > 0.45 && result.seconds < 0.6, "the last one arrives after 0.495 s")
+    #expect(result.seconds > 0.45 && result.seconds < 2, "the last one arrives after 0.495 s")
   }
 
   /// The first answer takes 0.3 s, and everything else waits for it. Without a rate that is one slow request of thirty;

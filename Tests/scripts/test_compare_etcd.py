@@ -186,6 +186,14 @@ class Machine(unittest.TestCase):
             self.assertNotIn(one.getsockname()[1], ports)
             self.assertEqual(len(set(ports)), 3)
 
+    def test_memory_is_that_of_the_process(self):
+        me = types.SimpleNamespace(pid=os.getpid())
+        before = machine.memory_peak(me)
+        self.assertGreater(before, 1 << 20)
+        block = b"x" * (before + (64 << 20))
+        self.assertGreater(machine.memory_peak(me), before + (32 << 20))
+        self.assertGreater(len(block), before)
+
     def test_processor_time_is_that_of_the_process(self):
         before = machine.processor_seconds([types.SimpleNamespace(pid=os.getpid())])
         sum(range(3_000_000))

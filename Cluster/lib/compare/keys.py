@@ -7,8 +7,6 @@ import subprocess
 from .failures import Failed, Missing
 
 SHAPES = "16x16"
-# Pages for all keys; etcd has them in memory too, as its index and as mapped pages.
-FILESTORE_ARGUMENTS = ["--memory", "1GiB"]
 # 2 GiB by default, which the history of many rounds may reach.
 ETCD_ARGUMENTS = ["--quota-backend-bytes", str(8 << 30)]
 # A hundred rounds at their longest.

@@ -36,6 +36,13 @@ def processor_seconds(children):
     return total / os.sysconf("SC_CLK_TCK")
 
 
+def memory_peak(child):
+    """The most memory that a process has had resident, in bytes."""
+    with open(f"/proc/{child.pid}/status", encoding="utf-8") as file:
+        peak = next(line for line in file if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) << 10
+
+
 def load():
     with open("/proc/loadavg", encoding="ascii") as file:
         return file.read().split()[0]
