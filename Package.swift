@@ -1,11 +1,16 @@
 // swift-tools-version: 6.3
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-  .swiftLanguageMode(.v6),
-  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-  .treatAllWarnings(as: .error),
-]
+/// With FILESTORE_FUZZ in the environment, which Tests/Fuzz/run sets, the package is the fuzzers and what they fuzz, built so
+/// that it tells the fuzzer which way it went.
+let isFuzzing = Context.environment["FILESTORE_FUZZ"] != nil
+
+let strict: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+  ] + (isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer,address", "-enable-testing"])] : [])
 
 /// A target of ours: Swift 6 mode, warnings as errors. The list of imports is the architecture (Docs/Architecture.md).
 func target(_ name: String, _ dependencies: [Target.Dependency], _ more: [SwiftSetting] = []) -> Target {
@@ -105,3 +110,24 @@ let package = Package(
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ]
 )
+
+if isFuzzing {
+  package.targets.removeAll { $0.type == .executable || $0.type == .test }
+  package.targets += [
+    .systemLibrary(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+    // What fscluster parses, without the program around it.
+    .target(
+      name: "fscluster", dependencies: ["Tables", "Primitives"],
+      sources: [
+        "Import/CSV.swift", "Import/ImportRow.swift", "Import/RecordReader.swift", "Import/TableShape.swift",
+        "Shared/CommandError.swift",
+      ], swiftSettings: strict),
+    .executableTarget(
+      name: "Fuzz",
+      dependencies: [
+        "CFuzzer", "fscluster", "Server", "Node", "Journal", "Raft", "Store", "Tables", "Transport", "Primitives",
+      ],
+      path: "Tests/Fuzz", exclude: ["CFuzzer", "Regressions", "Seeds", "run"], swiftSettings: strict,
+      linkerSettings: [.unsafeFlags(["-sanitize=address"])]),
+  ]
+}

@@ -56,7 +56,9 @@ extension TableDescription {
     let keyCount = try reader.readVarint()
     guard keyCount >= 1, keyCount <= count else { throw .invalid("a number of key columns over its limit") }
     for _ in 0..<keyCount { primaryKey.append(try reader.read()) }
-    guard reader.offset - start <= TableLimits.descriptionBytesMax else { throw .invalid("a description over its limit") }
+    guard reader.offset - start <= TableLimits.descriptionBytesMax else {
+      throw .invalid("a description over its limit")
+    }
     try validate()
   }
 
