@@ -26,7 +26,8 @@ final class LocalCluster: Sendable {
     let fscluster = binaries + "/fscluster"
     guard access(fscluster, X_OK) == 0, access(binaries + "/filestored", X_OK) == 0 else {
       throw ChaosError(
-        message: "fscluster and filestored are not in \(binaries): swift build -c release", isUsage: true)
+        message: "fscluster and filestored are not in \(binaries): swift build -c release --static-swift-stdlib",
+        isUsage: true)
     }
     // /tmp often stands in memory, where flushes mean nothing.
     let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp"

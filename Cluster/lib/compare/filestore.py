@@ -23,7 +23,7 @@ def programs(root):
     for name in ["filestored", "fscluster"]:
         path = os.environ.get(name.upper()) or os.path.join(root, ".build", "release", name)
         if not os.access(path, os.X_OK):
-            raise Missing(f"{path} is missing: swift build -c release --product {name}")
+            raise Missing(f"{path} is missing: swift build -c release --static-swift-stdlib --product {name}")
         found.append(os.path.abspath(path))
     return found
 

@@ -17,7 +17,7 @@ def program(root):
     """FSBENCH, by default that of .build/release."""
     path = os.environ.get("FSBENCH") or os.path.join(root, ".build", "release", "fsbench")
     if not os.access(path, os.X_OK):
-        raise Missing(f"{path} is missing: swift build -c release --product fsbench (or leave it out by --keys 0)")
+        raise Missing(f"{path} is missing: swift build -c release --static-swift-stdlib --product fsbench (or leave it out by --keys 0)")
     return os.path.abspath(path)
 
 
