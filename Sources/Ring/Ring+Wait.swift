@@ -6,11 +6,38 @@ extension Ring {
   /// Submits what is there, waits for at least one completion or for `deadline` (nil: as long as it takes; a passed moment:
   /// not at all), and returns all completions that are there, in order. Empty after the deadline or a signal. The buffer is
   /// valid until the next call of `wait`; its size is bounded by four times the ring's entries, the rest comes next time.
-  package func wait(until deadline: Instant?) -> UnsafeBufferPointer<Completion> {
-    enter(until: held.isEmpty ? deadline : .zero)
+  /// For at most `polling` it looks for completions before it sleeps, and lets others run in between.
+  package func wait(until deadline: Instant?, polling: Nanoseconds = .zero) -> UnsafeBufferPointer<Completion> {
+    if !held.isEmpty {
+      enter(until: .zero)
+    } else if polling == .zero {
+      enter(until: deadline)
+    } else {
+      poll(for: polling, until: deadline)
+    }
     var count = takeHeld()
     count += harvest(into: completions + count, limit: completionsMax - count)
     return UnsafeBufferPointer(start: completions, count: count)
+  }
+
+  /// Submits, looks for completions without sleeping, and sleeps when none came. The first look is the system call that
+  /// submits: a busy loop makes no other.
+  private func poll(for time: Nanoseconds, until deadline: Instant?) {
+    enter(until: .zero)
+    if io_uring_cq_ready(ring) > 0 { return }
+    let start = bootTime()
+    let end = min(start + time, deadline ?? .never)
+    var now = start
+    while !hasCompletions, now < end {
+      sched_yield()
+      now = bootTime()
+    }
+    polled = polled + (now - start)
+    enter(until: hasCompletions ? .zero : deadline)
+  }
+
+  private var hasCompletions: Bool {
+    io_uring_cq_ready(ring) > 0 || ring.pointee.sq.kflags.pointee & Ring.kernelHasMore != 0
   }
 
   private func enter(until deadline: Instant?) {

@@ -12,6 +12,8 @@ import Primitives
 ///       for completion in ring.wait(until: deadline) { … }     // one system call a turn, submissions included
 ///     }
 ///
+/// `wait` may be told to poll for a short time before it sleeps (`polling:`): waking a sleeping core costs more than a turn.
+///
 /// **How it works.** An operation fills a submission entry; nothing enters the kernel before `wait`, `submit`, or a full
 /// submission queue. Each operation carries a 64-bit `token` that comes back with its completion: an index into the
 /// caller's own tables, so the ring keeps no table. Results are the kernel's: a count or a descriptor, or `-errno`.
@@ -34,6 +36,8 @@ package final class Ring {
   let ring: UnsafeMutablePointer<io_uring>
   /// IORING_RECVSEND_POLL_FIRST, which Swift does not import. Kernels before 5.19 refuse it.
   static let pollFirst: UInt16 = 1
+  /// IORING_SQ_CQ_OVERFLOW and IORING_SQ_TASKRUN, likewise: there is something that only the kernel can hand out.
+  static let kernelHasMore: UInt32 = 1 << 1 | 1 << 2
 
   /// Times of `timeout` operations; the kernel reads them when the entry is submitted, so as many as entries suffice.
   let times: UnsafeMutablePointer<__kernel_timespec>
@@ -50,6 +54,8 @@ package final class Ring {
   package let acceptsMany: Bool
   /// Made with DEFER_TASKRUN and SINGLE_ISSUER (Linux 6.1): completions are run only inside `wait`.
   package let isDeferred: Bool
+  /// Time that `wait` has polled.
+  @exclusivity(unchecked) package var polled = Nanoseconds.zero
 
   /// Makes a ring for this thread. `entries` is the size of the submission queue; the completion queue holds four times as many.
   package init(entries: Int = 1024) throws(RingRefusal) {
@@ -87,7 +93,8 @@ package final class Ring {
   ) -> (code: Int32, deferred: Bool) {
     let common = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP
     let choices = [
-      (common | 1 << 12 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL, true),  // 1 << 12: SINGLE_ISSUER
+      // 1 << 12: SINGLE_ISSUER, 1 << 9: TASKRUN_FLAG
+      (common | 1 << 12 | 1 << 9 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL, true),
       (common | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL, false),
       (common, false),
     ]

@@ -61,6 +61,9 @@ package final class Server {
   private var events: [NodeEvent] = []
   private var now: Instant
   private var phase = Phase.opening
+  /// Until then a turn that had work of clients is likely to be followed by another: the loop polls before it sleeps.
+  private var busyUntil = Instant.zero
+  private static let busyTime = Nanoseconds.milliseconds(1)
   let startedAt: Instant
   var turns: UInt64 = 0
 
@@ -101,7 +104,8 @@ package final class Server {
     signals.read(ring)
     turn()
     while phase != .stopped {
-      let completions = ring.wait(until: inbox.isEmpty ? nextDeadline : .zero)
+      let polling = now < busyUntil ? configuration.busyPoll : .zero
+      let completions = ring.wait(until: inbox.isEmpty ? nextDeadline : .zero, polling: polling)
       now = ring.now()
       clients.beginTurn(now)
       for completion in completions { complete(completion) }
@@ -196,6 +200,7 @@ package final class Server {
 
   /// Performs what the node ordered. What fails at once goes to the inbox, for the next turn.
   private func perform() {
+    if !effects.journal.isEmpty || !effects.replies.isEmpty { busyUntil = now + Self.busyTime }
     for effect in effects.journal { perform(effect) }
     for effect in effects.checkpoint { perform(effect) }
     for order in effects.pageReads { pageFile.read(order) }

@@ -83,6 +83,36 @@ func results(of tokens: Set<UInt64>, on ring: Ring) -> [UInt64: Int32] {
     #expect(ring.wait(until: start).isEmpty)
   }
 
+  @Test func pollingFindsWhatIsThereAndWhatComesLater() throws {
+    let ring = try Ring(entries: 8)
+    let wake = try WakeUp()
+    let buffer = AlignedBuffer(count: 4096)
+    let eight = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<8])
+    for polling in [Nanoseconds.zero, .milliseconds(1), .seconds(5)] {
+      ring.timeout(at: .zero, token: 1)
+      #expect(ring.wait(until: nil, polling: polling).map(\.token) == [1])
+      ring.read(wake.descriptor, into: eight, at: nil, token: 2)
+      ring.timeout(at: ring.now() + .milliseconds(20), token: 3)
+      #expect(ring.wait(until: nil, polling: polling).map(\.token) == [3])
+      wake.wake()
+      #expect(ring.wait(until: nil, polling: polling).map(\.token) == [2])
+    }
+  }
+
+  @Test func pollingEndsAtTheDeadlineAndSleepsAfterItsTime() throws {
+    let ring = try Ring(entries: 8)
+    let start = ring.now()
+    #expect(ring.wait(until: start + .milliseconds(20), polling: .seconds(5)).isEmpty)
+    #expect(ring.now() - start < .seconds(2))
+    let polled = ring.polled
+    #expect(polled >= .milliseconds(10))
+    #expect(ring.wait(until: ring.now() + .milliseconds(50), polling: .milliseconds(1)).isEmpty)
+    #expect(ring.now() - start >= .milliseconds(69))
+    let more = ring.polled.rawValue - polled.rawValue
+    #expect(more >= 500_000 && more < 40_000_000, "polled \(more) ns")
+    #expect(ring.wait(until: .zero, polling: .seconds(5)).isEmpty)
+  }
+
   @Test func aTimeoutFiresAtItsMomentAndACancelledOneCompletesAtOnce() throws {
     let ring = try Ring(entries: 8)
     let start = ring.now()

@@ -111,6 +111,21 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
     #expect(lines(good + defaults).isEmpty)
   }
 
+  @Test(arguments: [("off", 0), ("1us", 1), ("1000us", 1000)])
+  func theTimeOfPollingIsRead(text: String, microseconds: UInt64) throws {
+    var raw = RawSettings()
+    try raw.readYAML(good + "\nbusy-poll: \(text)", path: "c.yaml")
+    let configuration = try Configuration(raw)
+    #expect(configuration.busyPoll == .microseconds(microseconds))
+    #expect(configuration.text.contains("busy-poll: \(text) "))
+  }
+
+  @Test(arguments: ["0us", "1001us", "50", "us", "-1us", "1ms", "on"])
+  func aWrongTimeOfPollingIsRefused(text: String) {
+    let found = lines(good + "\nbusy-poll: \(text)")
+    #expect(found.count == 1 && found[0].contains("from 1us to 1000us"), "\(found)")
+  }
+
   @Test func whatDoesNotFitTogetherIsRefused() {
     #expect(lines(good.replacing("node: n1", with: "node: n4")).first?.contains("not among them") == true)
     let open = good.replacing("address: 127.0.0.1:7101", with: "address: 0.0.0.0:7101") + "\ninsecure: on"

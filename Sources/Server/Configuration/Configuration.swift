@@ -20,6 +20,8 @@ package struct Configuration: Sendable {
   /// Memory for pages, in bytes.
   package var memory: UInt64 = 256 << 20
   package var leases = true
+  /// How long the loop polls before it sleeps while clients work; zero: never.
+  package var busyPoll = Nanoseconds.microseconds(200)
   package var diskLimit: UInt64?
   package var encryptionKeyFile: String?
   package var faults = false
@@ -45,6 +47,7 @@ package struct Configuration: Sendable {
 
   private static let required: [Setting] = [.cluster, .node, .address, .data, .ca, .certificate, .key, .peers]
   static let memoryMin: UInt64 = 64 << 20
+  static let busyPollRange: ClosedRange<UInt64> = 1...1000
 
   /// Checks everything that can be known without opening a file; all that is wrong is said at once.
   package init(_ raw: RawSettings) throws(ConfigurationRefusal) {
@@ -94,6 +97,7 @@ package struct Configuration: Sendable {
     case .pin: pin = try parseSwitch(text)
     case .memory: memory = try parseMemory(text)
     case .leases: leases = try parseSwitch(text)
+    case .busyPoll: busyPoll = try parseBusyPoll(text)
     case .diskLimit: diskLimit = text == "none" ? nil : try parseSize(text)
     case .encryptionKeyFile: encryptionKeyFile = text == "none" ? nil : text
     case .faults: faults = try parseSwitch(text)
@@ -131,6 +135,15 @@ extension Configuration {
     let bytes = try parseSize(text)
     guard bytes >= Self.memoryMin else { throw ValueRefusal("at least \(formatSize(Self.memoryMin))") }
     return bytes
+  }
+
+  /// `off`, or microseconds, as the kernel's setting of this name has them: `50us`.
+  private func parseBusyPoll(_ text: String) throws(ValueRefusal) -> Nanoseconds {
+    if text == "off" { return .zero }
+    guard text.hasSuffix("us"), let time = UInt64(text.dropLast(2)), Self.busyPollRange.contains(time) else {
+      throw ValueRefusal("write `off`, or a time from 1us to 1000us")
+    }
+    return .microseconds(time)
   }
 
   /// `n1=127.0.0.1:7101,n2=127.0.0.1:7102`, for the environment and flags.
@@ -242,6 +255,7 @@ extension Configuration {
       case .pin: pin ? "on" : "off"
       case .memory: formatSize(memory)
       case .leases: leases ? "on" : "off"
+      case .busyPoll: busyPoll == .zero ? "off" : "\(busyPoll.rawValue / 1000)us"
       case .diskLimit: diskLimit.map(formatSize) ?? "none"
       case .encryptionKeyFile: encryptionKeyFile.map(formatText) ?? "none"
       case .faults: faults ? "on" : "off"

@@ -1,6 +1,7 @@
 /// The settings of a node, by the names that the file, the environment and the flags use.
 package enum Setting: String, CaseIterable, Sendable {
   case cluster, node, address, data, ca, certificate, key, peers, cores, lanes, pin, memory, leases
+  case busyPoll = "busy-poll"
   case diskLimit = "disk-limit"
   case encryptionKeyFile = "encryption-key-file"
   case faults, insecure, log

@@ -123,5 +123,8 @@ extension Server {
     page.seconds(
       "uptime_seconds", "Time since the start.", kind: "gauge", nanoseconds: (ring.now() - startedAt).rawValue)
     page.counter("loop_turns_total", "Turns of the loop.", turns)
+    page.seconds(
+      "loop_poll_seconds_total", "Time that the loop polled before it slept (setting busy-poll).",
+      nanoseconds: ring.polled.rawValue)
   }
 }
