@@ -105,7 +105,7 @@ let package = Package(
     tests("TransportTests", ["Transport", "Primitives"]),
     tests("ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
-    tests("fsclusterTests", ["fscluster", "Primitives"]),
+    tests("fsclusterTests", ["fscluster", "Transport", "Primitives"]),
     tests("fsbenchTests", ["fsbench", "FileStoreClient", "Ring", "Transport", "Primitives"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ]

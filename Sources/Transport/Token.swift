@@ -79,17 +79,9 @@ package final class TokenVerifier {
 
   /// `now` in seconds since 1970.
   package func verify(_ token: UnsafeRawBufferPointer, now: UInt64) throws(TokenFailure) -> TokenClaims {
-    guard token.count <= TokenVerifier.tokenBytesMax else { throw .malformed("longer than 2048 bytes") }
-    let parts = token.split(separator: 46, omittingEmptySubsequences: false)
-    guard parts.count == 3, parts[0].elementsEqual("fst1".utf8) else {
-      throw .malformed("it is not fst1.PAYLOAD.SIGNATURE")
-    }
-    guard let payload = Base64URL.decode(UnsafeRawBufferPointer(rebasing: parts[1])),
-      let signature = Base64URL.decode(UnsafeRawBufferPointer(rebasing: parts[2]))
-    else { throw .malformed("it is not base64url") }
-    let signed = UnsafeRawBufferPointer(rebasing: token[..<parts[1].endIndex])
-    guard keys.contains(where: { isSigned(signed, signature, by: $0) }) else { throw .badSignature }
-    let claims = try TokenText.read(payload)
+    let parts = try TokenParts(token)
+    guard keys.contains(where: { isSigned(parts.signed, parts.signature, by: $0) }) else { throw .badSignature }
+    let claims = try TokenText.read(parts.payload)
     guard claims.cluster == cluster else { throw .otherCluster(claims.cluster) }
     guard claims.expires > now else { throw .expired }
     return claims
@@ -112,6 +104,37 @@ package final class TokenVerifier {
     let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
     return EVP_DigestVerifyInit(context, nil, EVP_sha256(), nil, key) == 1
       && EVP_DigestVerify(context, signature, signature.count, start, bytes.count) == 1
+  }
+}
+
+/// The three parts of a token, decoded.
+private struct TokenParts {
+  let signed: UnsafeRawBufferPointer
+  let payload: [UInt8]
+  let signature: [UInt8]
+
+  init(_ token: UnsafeRawBufferPointer) throws(TokenFailure) {
+    guard token.count <= TokenVerifier.tokenBytesMax else { throw .malformed("longer than 2048 bytes") }
+    let parts = token.split(separator: 46, omittingEmptySubsequences: false)
+    guard parts.count == 3, parts[0].elementsEqual("fst1".utf8) else {
+      throw .malformed("it is not fst1.PAYLOAD.SIGNATURE")
+    }
+    guard let payload = Base64URL.decode(UnsafeRawBufferPointer(rebasing: parts[1])),
+      let signature = Base64URL.decode(UnsafeRawBufferPointer(rebasing: parts[2]))
+    else { throw .malformed("it is not base64url") }
+    (self.payload, self.signature) = (payload, signature)
+    signed = UnsafeRawBufferPointer(rebasing: token[..<parts[1].endIndex])
+  }
+}
+
+extension TokenClaims {
+  /// What a token says of itself. Its signature is not checked: for tools that speak of a token, not for who trusts one.
+  package init(unverified token: String) throws(TokenFailure) {
+    let bytes = Array(token.utf8)
+    let payload = bytes.withUnsafeBytes { raw -> Result<[UInt8], TokenFailure> in
+      do throws(TokenFailure) { return .success(try TokenParts(raw).payload) } catch { return .failure(error) }
+    }
+    self = try TokenText.read(payload.get())
   }
 }
 

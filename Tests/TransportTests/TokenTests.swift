@@ -43,6 +43,14 @@ import Testing
     #expect(try TokenAuthority(key: cluster.clientCAKey).issue(golden).hasPrefix(signed))
   }
 
+  @Test func whatATokenSaysOfItselfIsReadWithoutItsAuthority() throws {
+    let token = try TokenAuthority(key: cluster.clientCAKey).issue(claims)
+    #expect(try TokenClaims(unverified: token) == claims)
+    for wrong in ["", "fst1.x", "fst2" + token.dropFirst(4), token + ".x", token + "=", "fst1.e30.e30"] {
+      #expect(throws: TokenFailure.self, "\(wrong)") { try TokenClaims(unverified: wrong) }
+    }
+  }
+
   @Test func serialsAreRandom() {
     let one = TokenClaims(user: "a", cluster: "c", expires: 1)
     #expect(one.serial.count == 16 && one.serial != TokenClaims(user: "a", cluster: "c", expires: 1).serial)

@@ -1,5 +1,6 @@
 import FileStoreClient
 import Testing
+import Transport
 
 @testable import fscluster
 
@@ -48,6 +49,14 @@ import Testing
   ])
   func wrongUsageIsRefused(arguments: [String]) {
     #expect(throws: (any Error).self) { try Fscluster.parseAsRoot(arguments) }
+  }
+
+  @Test func aTokenIsRevokedByItsSerialOrByItself() throws {
+    let key = try CertificateAuthority(name: "clients").credentials.key
+    let claims = TokenClaims(user: "bob", cluster: "c", expires: 4_000_000_000)
+    let token = try TokenAuthority(key: .text(key)).issue(claims)
+    #expect(try Token.serial(of: token) == claims.serial)
+    #expect { try Token.serial(of: "fst1.nonsense") } throws: { ($0 as? CommandError)?.outcome == .usage }
   }
 
   @Test func everyCommandParses() throws {

@@ -64,18 +64,11 @@ struct Token: ParsableCommand {
     Console.out(json ? Console.json(order) : "The token with serial \(serial) is revoked.")
   }
 
-  /// The serial in a token's payload.
+  /// The serial that a token says of itself.
   static func serial(of token: String) throws(CommandError) -> String {
-    struct Payload: Codable { var serial: String }
-    let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    if parts.count == 3 {
-      var text = parts[1].replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
-      while text.count % 4 != 0 { text += "=" }
-      if let bytes = Data(base64Encoded: text), let payload = try? JSONDecoder().decode(Payload.self, from: bytes) {
-        return payload.serial
-      }
+    do throws(TokenFailure) { return try TokenClaims(unverified: token).serial } catch {
+      throw .usage("that is no token", next: "Give --revoke the serial, or the whole token (fst1.…).")
     }
-    throw .usage("that is no token", next: "Give --revoke the serial, or the whole token (fst1.…).")
   }
 }
 
