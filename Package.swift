@@ -13,8 +13,10 @@ let strict: [SwiftSetting] =
   ] + (isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer,address", "-enable-testing"])] : [])
 
 /// A target of ours: Swift 6 mode, warnings as errors. The list of imports is the architecture (Docs/Architecture.md).
-func target(_ name: String, _ dependencies: [Target.Dependency], _ more: [SwiftSetting] = []) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: strict + more)
+func target(
+  _ name: String, _ dependencies: [Target.Dependency], _ more: [SwiftSetting] = [], path: String? = nil
+) -> Target {
+  .target(name: name, dependencies: dependencies, path: path, swiftSettings: strict + more)
 }
 
 /// For what every request passes and no package of others can depend on: overlapping accesses are looked for while running in
@@ -93,6 +95,10 @@ let package = Package(
       ], path: "Tests/Budgets/Program"),
 
     // tests
+    target(
+      "TestNodes",
+      ["Server", "FileStoreClient", "Node", "Raft", "Store", "Ring", "Transport", "Primitives", logging],
+      path: "Tests/TestNodes"),
     tests("PrimitivesTests", ["Primitives"]),
     .testTarget(
       name: "RaftTests", dependencies: ["Raft", "Primitives"], exclude: ["Scripts"], swiftSettings: strict),
@@ -103,7 +109,8 @@ let package = Package(
     tests("NodeTests", ["Node", "Raft", "Journal", "Store", "Tables", "Primitives"]),
     tests("RingTests", ["Ring", "Primitives"]),
     tests("TransportTests", ["Transport", "Primitives"]),
-    tests("ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives"]),
+    tests(
+      "ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives", "Ring", "FileStoreClient", "TestNodes"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Transport", "Primitives"]),
     tests("fsbenchTests", ["fsbench", "FileStoreClient", "Ring", "Transport", "Primitives"]),

@@ -36,7 +36,9 @@ struct NodeIdentity {
 package enum Boot {
   package static let version = "0.1.0"
 
-  package static func start(_ configuration: Configuration, log: Logger) throws(StartRefusal) -> Server {
+  package static func start(
+    _ configuration: Configuration, log: Logger, limits: EdgeLimits = EdgeLimits()
+  ) throws(StartRefusal) -> Server {
     let signals = try reading { () throws(SystemError) in try SignalReader() }
     let identity = try readIdentity(configuration)
     let contexts = try TLSContexts(configuration)
@@ -66,7 +68,7 @@ package enum Boot {
       cluster: identity.cluster, node: configuration.node, to: configuration.node, incarnation: found.incarnation,
       boot: boot.number, nonce: boot.nonce)
     return try assemble(
-      configuration, identity, contexts, ring, peers, directory, node, hello, signals, log)
+      configuration, identity, contexts, ring, peers, directory, node, hello, signals, log, limits)
   }
 
   /// Everything that `start` checks before it changes something. For `--check`.
@@ -157,9 +159,8 @@ package enum Boot {
   private static func assemble(
     _ configuration: Configuration, _ identity: NodeIdentity, _ contexts: TLSContexts, _ ring: Ring,
     _ peers: [(node: NodeID, address: SocketAddress)], _ directory: DataDirectory, _ node: Node, _ hello: Hello,
-    _ signals: SignalReader, _ log: Logger
+    _ signals: SignalReader, _ log: Logger, _ limits: EdgeLimits
   ) throws(StartRefusal) -> Server {
-    let limits = EdgeLimits()
     let inbox = Inbox()
     let scratch = TransportScratch()
     let arrivals = PeerArrivals(
