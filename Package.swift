@@ -112,7 +112,7 @@ let package = Package(
     tests(
       "ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives", "Ring", "FileStoreClient", "TestNodes"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
-    tests("fsclusterTests", ["fscluster", "Transport", "Primitives"]),
+    tests("fsclusterTests", ["fscluster", "Server", "FileStoreClient", "Transport", "Primitives", "TestNodes"]),
     tests("fsbenchTests", ["fsbench", "FileStoreClient", "Ring", "Transport", "Primitives"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ]

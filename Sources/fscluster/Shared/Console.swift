@@ -1,12 +1,29 @@
 import Foundation
+import Synchronization
 
 /// The two output streams. Results go to standard output, everything else to standard error.
 enum Console {
+  /// Keeps what is written instead, for whoever runs a command inside a process of his own.
+  final class Capture: Sendable {
+    private let written = Mutex<[Int32: [UInt8]]>([:])
+
+    fileprivate func add(_ bytes: [UInt8], _ descriptor: Int32) {
+      written.withLock { $0[descriptor, default: []] += bytes }
+    }
+
+    func text(_ descriptor: Int32) -> String {
+      String(decoding: written.withLock { $0[descriptor] ?? [] }, as: UTF8.self)
+    }
+  }
+
+  @TaskLocal static var capture: Capture?
+
   static func out(_ line: String) { write(Array((line + "\n").utf8), to: 1) }
   static func note(_ line: String) { write(Array((line + "\n").utf8), to: 2) }
 
   /// All bytes, however often the kernel takes only some. A closed pipe ends the process by SIGPIPE, as it should.
   static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    if let capture { return capture.add(bytes, descriptor) }
     var done = 0
     while done < bytes.count {
       let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, $0.count - done) }
