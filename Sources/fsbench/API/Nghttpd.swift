@@ -29,7 +29,8 @@ final class Nghttpd {
   }
 
   deinit {
-    process.terminate()
+    // It has nothing to tidy up, and a thread that blocks signals has a child that is deaf to SIGTERM.
+    kill(process.processIdentifier, SIGKILL)
     process.waitUntilExit()
   }
 
