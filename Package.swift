@@ -113,7 +113,7 @@ let package = Package(
       "ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives", "Ring", "FileStoreClient", "TestNodes"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Server", "FileStoreClient", "Transport", "Primitives", "TestNodes"]),
-    tests("fsbenchTests", ["fsbench", "FileStoreClient", "Ring", "Transport", "Primitives"]),
+    tests("fsbenchTests", ["fsbench", "FileStoreClient", "Ring", "Transport", "Primitives", "TestNodes"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ]
 )

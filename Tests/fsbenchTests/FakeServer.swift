@@ -4,6 +4,22 @@ import Ring
 import Synchronization
 import Transport
 
+/// A socket that listens on a port of 127.0.0.1; who accepts from it closes it.
+struct FakeListener {
+  let descriptor: Int32
+  let port: UInt16
+
+  init() throws {
+    let address = try SocketAddress("127.0.0.1:0")
+    let socket = try Sockets.make(for: address)
+    guard address.withPointer({ Glibc.bind(socket, $0, $1) }) == 0, listen(socket, 64) == 0 else {
+      throw SystemError("bind", "127.0.0.1:0")
+    }
+    descriptor = socket
+    port = try SocketAddress(boundTo: socket).port
+  }
+}
+
 /// A server for tests: HTTP/2 in plain text, a thread for each connection, answers from a closure.
 final class FakeServer: Sendable {
   struct Request: Sendable {
@@ -32,13 +48,9 @@ final class FakeServer: Sendable {
   private let seen = Mutex<[Request]>([])
 
   init(_ answer: @escaping @Sendable (Request) -> Answer) throws {
-    let address = try SocketAddress("127.0.0.1:0")
-    let socket = try Sockets.make(for: address)
-    guard address.withPointer({ Glibc.bind(socket, $0, $1) }) == 0, listen(socket, 64) == 0 else {
-      throw SystemError("bind", "127.0.0.1:0")
-    }
-    listener = socket
-    port = try SocketAddress(boundTo: socket).port
+    let socket = try FakeListener()
+    listener = socket.descriptor
+    port = socket.port
     self.answer = answer
     Thread { [self] in acceptAll() }.start()
   }

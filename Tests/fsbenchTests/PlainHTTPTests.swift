@@ -9,15 +9,10 @@ import Testing
   /// One GET of `/metrics` from a server that answers with these pieces, 50 ms between them, and does `meanwhile`
   /// first.
   private func get(_ pieces: [String], meanwhile: @escaping @Sendable () -> Void = {}) throws -> String {
-    let address = try SocketAddress("127.0.0.1:0")
-    let listener = try Sockets.make(for: address)
-    guard address.withPointer({ Glibc.bind(listener, $0, $1) }) == 0, listen(listener, 1) == 0 else {
-      throw SystemError("bind", "127.0.0.1:0")
-    }
-    let port = try SocketAddress(boundTo: listener).port
+    let listener = try FakeListener()
     Thread {
-      let socket = accept(listener, nil, nil)
-      close(listener)
+      let socket = accept(listener.descriptor, nil, nil)
+      close(listener.descriptor)
       var buffer = [UInt8](repeating: 0, count: 1000)
       guard recv(socket, &buffer, buffer.count, 0) > 0, buffer.starts(with: Array("GET /metrics HTTP/1.0\r\n".utf8))
       else { return }
@@ -29,7 +24,7 @@ import Testing
       }
       close(socket)
     }.start()
-    return try PlainHTTP.get(Endpoint(isSecure: false, host: "127.0.0.1", port: port), "/metrics")
+    return try PlainHTTP.get(Endpoint(isSecure: false, host: "127.0.0.1", port: listener.port), "/metrics")
   }
 
   @Test func aPageMayComeInPieces() throws {

@@ -10,12 +10,13 @@ struct DiskCommand: ParsableCommand {
   @OptionGroup var report: ReportOptions
   @Option(help: ArgumentHelp("Where the file is made and removed.", valueName: "dir")) var directory = "."
   @Option(help: ArgumentHelp("Length of one measurement.", valueName: "seconds")) var seconds = 2.0
+  @Option(help: ArgumentHelp("Size of the file.", valueName: "MiB")) var size: UInt64 = 256
 
-  static let fileBytes: UInt64 = 256 << 20
   static let rateDepth = 32
 
   func validate() throws {
     guard seconds >= 0.1, seconds <= 60 else { throw ValidationError("--seconds is between 0.1 and 60.") }
+    guard (1...65_536).contains(size) else { throw ValidationError("--size is between 1 and 65536.") }
   }
 
   func run() throws {
@@ -23,7 +24,7 @@ struct DiskCommand: ParsableCommand {
       let (machine, fio) = (Machine(), try Fio())
       let scratch = try Scratch(under: directory)
       let file = "\(scratch.path)/file"
-      try Self.makeFile(file)
+      try Self.makeFile(file, bytes: size << 20)
       let comparison = DiskComparison(file: file, fio: fio, machine: machine, seconds: seconds)
       var figures: [Figure] = []
       for direction in [DiskProbe.Direction.read, .write] {
@@ -34,11 +35,11 @@ struct DiskCommand: ParsableCommand {
   }
 
   /// Written once, so that what is measured changes no metadata.
-  private static func makeFile(_ path: String) throws(BenchError) {
+  private static func makeFile(_ path: String, bytes: UInt64) throws(BenchError) {
     try BenchError.system { () throws(SystemError) in
       let file = try File(path, [.write, .create, .exclusive])
-      try file.preallocate(fileBytes)
-      try file.zeroFill(from: 0, count: fileBytes)
+      try file.preallocate(bytes)
+      try file.zeroFill(from: 0, count: bytes)
       try file.synchronize()
     }
   }

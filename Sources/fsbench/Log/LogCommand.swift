@@ -17,18 +17,21 @@ struct LogCommand: ParsableCommand {
   @OptionGroup var report: ReportOptions
   @Option(help: ArgumentHelp("Where the files are made and removed.", valueName: "dir")) var directory = "."
   @Option(help: ArgumentHelp("Length of one measurement.", valueName: "seconds")) var seconds = 2.0
+  @Option(help: ArgumentHelp("Size of one of the log's six segments.", valueName: "MiB")) var segment: UInt64 = 32
 
   static let payloadBytes = 100
 
   func validate() throws {
     guard seconds >= 0.1, seconds <= 60 else { throw ValidationError("--seconds is between 0.1 and 60.") }
+    guard (2...1024).contains(segment) else { throw ValidationError("--segment is between 2 and 1024.") }
   }
 
   func run() throws {
     try reportingErrors { () throws(BenchError) in
       let machine = Machine()
       let scratch = try Scratch(under: directory)
-      let comparison = try LogComparison(directory: scratch.path, fio: try Fio(), seconds: seconds)
+      let comparison = try LogComparison(
+        directory: scratch.path, segmentBytes: segment << 20, fio: try Fio(), seconds: seconds)
       for _ in 0..<report.rounds { try comparison.round(machine) }
       try Report(options: report, prefix: "log/", machine: machine)
         .print(comparison.figures, remarks: comparison.remarks)
@@ -55,18 +58,18 @@ final class LogComparison {
   private var many: [Appends] = []
   private var reference: [Fio.Result] = []
 
-  init(directory: String, fio: Fio, seconds: Double) throws(BenchError) {
+  init(directory: String, segmentBytes: UInt64, fio: Fio, seconds: Double) throws(BenchError) {
     self.fio = fio
     self.seconds = seconds
     fioFile = "\(directory)/fio"
     let path = fioFile
     try BenchError.system { () throws(SystemError) in
       let file = try File(path, [.write, .create])
-      try file.preallocate(256 << 20)
-      try file.zeroFill(from: 0, count: 256 << 20)
+      try file.preallocate(8 * segmentBytes)
+      try file.zeroFill(from: 0, count: 8 * segmentBytes)
       try file.synchronize()
     }
-    driver = try LogDriver(directory: directory)
+    driver = try LogDriver(directory: directory, segmentBytes: segmentBytes)
     try driver.warmUp()
   }
 

@@ -29,22 +29,26 @@ final class LogDriver {
   /// Segments made since the start. Constant while nothing but appends is measured.
   private(set) var fresh = 0
 
-  private static var settings: JournalSettings {
+  private let settings: JournalSettings
+
+  /// Six segments, of which one is the reserve.
+  private static func settings(segmentBytes: UInt64) -> JournalSettings {
     var settings = JournalSettings()
-    settings.segmentBytes = 32 << 20
-    settings.logBytesMax = 192 << 20
-    settings.reserveBytes = 32 << 20
+    settings.segmentBytes = segmentBytes
+    settings.logBytesMax = 6 * segmentBytes
+    settings.reserveBytes = segmentBytes
     return settings
   }
 
-  init(directory: String) throws(BenchError) {
+  init(directory: String, segmentBytes: UInt64) throws(BenchError) {
     self.directory = directory
+    settings = LogDriver.settings(segmentBytes: segmentBytes)
     ring = try BenchError.ring(entries: 64)
     now = ring.now()
     let identity = JournalIdentity(directory: 1, lane: LaneID(0), boot: 1)
     do throws(JournalRefusal) {
       let recovered = try recoverJournal(NoFiles(), identity: identity, checkpoints: [])
-      journal = Journal(recovered: recovered, identity: identity, settings: LogDriver.settings)
+      journal = Journal(recovered: recovered, identity: identity, settings: settings)
     } catch { throw .failed("the journal does not begin: \(error)") }
     while !isOpen { try turn() }
   }
@@ -76,7 +80,7 @@ final class LogDriver {
   /// Writes through all segments until they are used again, so that no fresh one is made later.
   func warmUp() throws(BenchError) {
     let payload = [UInt8](repeating: 7, count: 64 << 10)
-    let target = LogDriver.settings.logBytesMax * 2
+    let target = settings.logBytesMax * 2
     while journal.statistics.bytesWritten < target {
       while appended - persisted < 16 { append(payload) }
       try turn()
@@ -137,7 +141,9 @@ final class LogDriver {
 
   /// All that is durable counts as checkpointed and held by every voter.
   private func release() {
-    guard persisted >= released + LogDriver.checkpointEvery || journal.freeBytes < 64 << 20 else { return }
+    guard persisted >= released + LogDriver.checkpointEvery || journal.freeBytes < 2 * settings.segmentBytes else {
+      return
+    }
     released = persisted
     let index = LogIndex(persisted)
     journal.step(.checkpointed(LogDriver.shard, index, nil), at: now, into: &effects)

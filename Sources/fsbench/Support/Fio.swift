@@ -15,6 +15,7 @@ struct Fio {
   private let program: Program
 
   init() throws(BenchError) { program = try Program("fio", package: "fio") }
+  init(_ program: Program) { self.program = program }
 
   /// 4 KiB operations past the page cache, through io_uring; writes are durable each (O_DSYNC).
   func run(_ pattern: Pattern, file: String, depth: Int, seconds: Double) throws(BenchError) -> Result {

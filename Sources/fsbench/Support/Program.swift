@@ -4,6 +4,8 @@ import Foundation
 struct Program {
   let path: String
 
+  init(path: String) { self.path = path }
+
   init(_ name: String, package: String) throws(BenchError) {
     let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":") + ["/usr/bin", "/usr/sbin"]
     let paths = folders.map { "\($0)/\(name)" }

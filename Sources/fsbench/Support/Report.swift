@@ -22,7 +22,7 @@ struct Report {
 
   /// - Throws: `.failed` when a bar is missed and `--check` is given.
   func print(_ figures: [Figure], remarks: [String]) throws(BenchError) {
-    for figure in figures where options.json { Swift.print(figure.json) }
+    for figure in figures where options.json { Output.line(figure.json) }
     if !options.json { printTable(figures, remarks: remarks) }
     note(machine.summary)
     guard options.check else { return }
@@ -33,15 +33,15 @@ struct Report {
 
   private func printTable(_ figures: [Figure], remarks: [String]) {
     let width = max(24, (figures.map(\.name.count).max() ?? 0) + 1)
-    Swift.print(pad("", width) + row("FileStore", "reference", "", "ratio"))
+    Output.line(pad("", width) + row("FileStore", "reference", "", "ratio"))
     for figure in figures {
       let reference = figure.reference.map { figure.readable($0.value) } ?? ""
       let ratio = figure.ratio.map { String(format: "%.2f", $0) } ?? ""
-      Swift.print(
+      Output.line(
         pad(figure.name, width)
           + row(figure.readable(figure.value), reference, figure.reference?.name ?? "", ratio))
     }
-    for remark in remarks { Swift.print(remark) }
+    for remark in remarks { Output.line(remark) }
   }
 
   private func row(_ ours: String, _ reference: String, _ whose: String, _ ratio: String) -> String {

@@ -1,0 +1,103 @@
+import ArgumentParser
+import Foundation
+import TestNodes
+import Testing
+
+@testable import fsbench
+
+/// A line of `--json`.
+struct PrintedFigure: Decodable {
+  var name: String
+  var value: Double
+  var unit: String
+  var reference: String?
+  var ratio: Double?
+}
+
+/// Runs a command as its program does: what it printed, and the exit code if it was none of success.
+func run(_ arguments: [String]) throws -> (lines: [String], exitCode: Int32?) {
+  let output = Output.Capture()
+  var command = try Fsbench.parseAsRoot(arguments)
+  do {
+    try Output.$capture.withValue(output) { () throws in try command.run() }
+    return (output.lines, nil)
+  } catch let code as ExitCode { return (output.lines, code.rawValue) }
+}
+
+/// The figures of a command that succeeds.
+func figures(_ arguments: [String]) throws -> [PrintedFigure] {
+  let (lines, code) = try run(arguments + ["--json"])
+  #expect(code == nil)
+  return try lines.map { try JSONDecoder().decode(PrintedFigure.self, from: Data($0.utf8)) }
+}
+
+/// Each command once, as small as it goes, beside its real reference.
+@Suite(.serialized) struct CommandTests {
+  /// Runs `body` with a directory that has to be as empty afterwards as it was before.
+  private func withDirectory(_ body: (String) throws -> Void) throws {
+    let directory = try temporaryDirectory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    try body(directory)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty, "nothing is left behind")
+  }
+
+  @Test func theDiskIsMeasuredBesideFio() throws {
+    try withDirectory { directory in
+      let found = try figures(["disk", "--directory", directory, "--size", "1", "--seconds", "0.1", "--rounds", "1"])
+      #expect(found.map(\.name) == ["read", "write"].flatMap { ["disk/\($0)/4k", "disk/\($0)/4k/latency"] })
+      #expect(found.map(\.unit) == ["1/s", "s", "1/s", "s"])
+      #expect(found.allSatisfy { $0.value > 0 && $0.reference == "fio" && $0.ratio ?? 0 > 0 })
+    }
+  }
+
+  @Test func theLogIsMeasuredBesideFio() throws {
+    try withDirectory { directory in
+      let (lines, code) = try run([
+        "log", "--directory", directory, "--segment", "2", "--seconds", "0.1", "--rounds", "1",
+      ])
+      #expect(code == nil && lines.count == 5, "\(lines)")
+      #expect(lines[1].hasPrefix("log/append-1/fio ") && lines[1].contains(" fio "))
+      #expect(lines[2].hasPrefix("log/append-64 ") && lines[2].contains(" append-1 "))
+      #expect(lines[3].hasPrefix("one at a time: P50 ") && lines[3].contains("; fio: P50 "))
+      let records = lines[4].split(separator: " ").compactMap { Double($0) }
+      #expect(records.count == 2 && records[0] == 64 && records[1] > 1 && records[1] <= 64, "\(lines[4])")
+    }
+  }
+
+  @Test func theEngineIsMeasuredBesideLMDB() throws {
+    try withDirectory { directory in
+      let found = try figures(["engine", "--directory", directory, "--rows", "2000", "--rounds", "2"])
+      #expect(found.map(\.name) == ["insert", "read", "scan"].map { "engine/\($0)/lmdb" })
+      #expect(found.allSatisfy { $0.value > 0 && $0.reference == "lmdb" && $0.ratio ?? 0 > 0 })
+    }
+  }
+
+  @Test func aBarThatIsMissedFailsTheCommandBehindItsFigures() throws {
+    try withDirectory { directory in
+      let bars = directory + "/bars.json"
+      defer { try? FileManager.default.removeItem(atPath: bars) }
+      let small = ["engine", "--directory", directory, "--rows", "1000", "--rounds", "1", "--check", "--bars", bars]
+      for (bar, code) in [(0.0, nil), (1e9, 1)] as [(Double, Int32?)] {
+        try Data(#"{"engine/read/lmdb": {"ratio_min": \#(bar)}}"#.utf8).write(to: URL(fileURLWithPath: bars))
+        let result = try run(small)
+        #expect(result.exitCode == code && result.lines.count == 5, "the head, three figures, a remark")
+      }
+    }
+  }
+
+  @Test func aDirectoryThatIsNoneIsWrongUsage() throws {
+    for command in [["disk"], ["log"], ["engine", "--rows", "1000"]] {
+      let result = try run(command + ["--directory", "/nowhere/at/all", "--rounds", "1"])
+      #expect(result.exitCode == 2 && result.lines.isEmpty)
+    }
+  }
+
+  @Test(arguments: [
+    ["disk", "--seconds", "0.01"], ["disk", "--size", "0"], ["log", "--seconds", "61"], ["log", "--segment", "1"],
+    ["engine", "--rows", "999"], ["engine", "--rounds", "0"], ["api", "--seconds", "31"], ["api", "--shapes", "1"],
+    ["keys", "--seconds", "0"], ["keys", "--requests", "0"], ["keys", "--fill-seconds", "0"],
+  ])
+  func whatCannotBeMeasuredIsRefused(arguments: [String]) {
+    #expect(throws: (any Error).self) { try Fsbench.parseAsRoot(arguments) }
+  }
+}
