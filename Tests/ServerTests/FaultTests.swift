@@ -2,7 +2,6 @@ import FileStoreClient
 import Glibc
 import Primitives
 import Ring
-import Synchronization
 import TestNodes
 import Testing
 
@@ -15,8 +14,8 @@ private final class Faults: FaultLayer, Sendable {
   /// Operations of fewer bytes are left alone.
   private let bytesMin: Int
   /// How many are to fail.
-  private let left = Mutex(0)
-  private let failed = Mutex(0)
+  private let left = Locked(0)
+  private let failed = Locked(0)
 
   init(_ kind: TokenKind, _ errno: Int32, bytesMin: Int = 0) {
     self.kind = kind

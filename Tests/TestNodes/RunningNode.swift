@@ -5,7 +5,6 @@ import Foundation
 import Logging
 import Ring
 import Server
-import Synchronization
 
 /// Raft has another one.
 package typealias EffectiveSettings = Configuration
@@ -18,10 +17,10 @@ package final class RunningNode: Sendable {
     var end: Result<Int32, StartRefusal>?
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   /// Like `filestored`, which takes nothing down before its process ends: the kernel may still use buffers of a server that
   /// has stopped, so none is ever freed.
-  private static let stopped = Mutex<[ServerKeeper]>([])
+  private static let stopped = Locked<[ServerKeeper]>([])
 
   /// Where its lines go.
   package let log: String

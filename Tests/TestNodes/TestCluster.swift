@@ -6,7 +6,6 @@ import Raft
 import Ring
 import Server
 import Store
-import Synchronization
 import Transport
 
 /// A cluster of one node or three on free ports of 127.0.0.1, in a directory of its own that goes with it.
@@ -133,7 +132,7 @@ package final class TestClient {
 
   package func ask(
     _ method: ClientRequest.Method, _ path: String, _ body: String = "", headers: [Header] = [], node: Int = 1,
-    milliseconds: UInt32 = 10_000
+    milliseconds: UInt32 = 30_000
   ) throws(ClientError) -> ClientResponse {
     var request = ClientRequest(method, path, body: Array(body.utf8), mayRepeat: false)
     request.headers = headers
@@ -177,7 +176,7 @@ package func temporaryDirectory() throws -> String {
 package func freePorts(_ count: Int) throws -> [UInt16] { try (0..<count).map { _ in try FreePorts.next() } }
 
 private enum FreePorts {
-  private static let handedOut = Mutex<Set<UInt16>>([])
+  private static let handedOut = Locked<Set<UInt16>>([])
 
   static func next() throws -> UInt16 {
     while true {

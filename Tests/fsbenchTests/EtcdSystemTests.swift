@@ -1,6 +1,6 @@
 import FileStoreClient
 import Foundation
-import Synchronization
+import TestNodes
 import Testing
 
 @testable import fsbench
@@ -9,10 +9,10 @@ import Testing
 private final class MetricsServer: Sendable {
   let endpoint: Endpoint
   private let listener: Int32
-  private let page: Mutex<String>
+  private let page: Locked<String>
 
   init(_ page: String) throws {
-    self.page = Mutex(page)
+    self.page = Locked(page)
     let server = try FakeListener()
     listener = server.descriptor
     endpoint = Endpoint(isSecure: false, host: "127.0.0.1", port: server.port)
