@@ -52,10 +52,14 @@ private final class Faults: FaultLayer, Sendable {
     return (cluster, client)
   }
 
-  /// Rows of 900 KB with keys of their own; the answers' statuses.
+  /// Rows of 900 KB with keys of their own, until one is refused; the answers' statuses.
   private func write(_ count: Int, _ client: TestClient) throws -> [Int] {
     let row = #"{"v":""# + String(repeating: "x", count: 900_000) + #""}"#
-    return try (0..<count).map { try client.ask(.put, "/v1/tables/t/rows/\($0)", row).status }
+    var statuses: [Int] = []
+    while statuses.count < count, statuses.allSatisfy({ $0 == 201 }) {
+      statuses.append(try client.ask(.put, "/v1/tables/t/rows/\(statuses.count)", row).status)
+    }
+    return statuses
   }
 
   private func expectFailed(_ cluster: TestCluster, _ client: TestClient, _ reason: String) throws {
