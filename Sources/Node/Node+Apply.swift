@@ -18,6 +18,7 @@ extension Node {
       replica.resumeOrdinal = 0
       replica.appliedIndex = entry.index
       replica.appliedTerm = entry.term
+      replica.stateHash = replica.machine.totals.stateHash
       statistics.entriesApplied += 1
       dropAppended(through: entry)
       appliedAny = true

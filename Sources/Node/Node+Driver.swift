@@ -44,6 +44,8 @@ extension Node {
   /// For observers of the simulation.
   package var raft: RaftGroup { replica.raft }
   package var appliedIndex: LogIndex { replica.appliedIndex }
+  /// Of the state at exactly `appliedIndex`; nil while it is not known.
+  package var stateHash: UInt64? { replica.stateHash }
   /// The state is exactly that of `appliedIndex`.
   package var isBetweenEntries: Bool { replica.cursor == nil && replica.resumeOrdinal == 0 }
   package var totals: ShardTotals { replica.machine.totals }

@@ -91,7 +91,7 @@ extension Node {
     return ReplicaStatus(
       shard: replica.shard, role: raft.role.text, term: raft.term, leader: raft.leader?.node,
       commitIndex: raft.commitIndex, appliedIndex: replica.appliedIndex, lastIndex: raft.lastIndex,
-      heldByAll: raft.heldByAll, stateHash: replica.machine.totals.stateHash, rows: replica.machine.totals.rows,
+      heldByAll: raft.heldByAll, stateHash: replica.stateHash, rows: replica.machine.totals.rows,
       logBytes: journal.liveBytes, logBytesMax: journal.capBytes)
   }
 }
@@ -180,7 +180,7 @@ struct ClusterView {
     json.add("applied_index", replica.appliedIndex.rawValue)
     json.add("last_index", replica.lastIndex.rawValue)
     json.add("held_by_all_index", replica.heldByAll.rawValue)
-    json.add("state_hash", hex(replica.stateHash))
+    json.add("state_hash", replica.stateHash.map(hex))
     json.add("rows", replica.rows)
     json.add("log_bytes", replica.logBytes)
     json.add("log_bytes_max", replica.logBytesMax)

@@ -393,7 +393,8 @@ extension ReplicaStatus {
     writer.writeVarint(term.rawValue)
     writer.writeVarint(UInt64(leader?.rawValue ?? 0))
     for index in [commitIndex, appliedIndex, lastIndex, heldByAll] { writer.writeVarint(index.rawValue) }
-    writer.write(stateHash)
+    writer.write(stateHash != nil)
+    if let stateHash { writer.write(stateHash) }
     for number in [rows, logBytes, logBytesMax] { writer.writeVarint(number) }
   }
   init(from reader: inout ByteReader) throws(DecodeError) {
@@ -406,7 +407,7 @@ extension ReplicaStatus {
     appliedIndex = try reader.readIndex()
     lastIndex = try reader.readIndex()
     heldByAll = try reader.readIndex()
-    stateHash = try reader.read()
+    stateHash = try reader.readFlag() ? try reader.read() : nil
     rows = try reader.readVarint()
     logBytes = try reader.readVarint()
     logBytesMax = try reader.readVarint()

@@ -53,7 +53,8 @@ package struct ReplicaStatus: Equatable, Sendable {
   package var appliedIndex: LogIndex
   package var lastIndex: LogIndex
   package var heldByAll: LogIndex
-  package var stateHash: UInt64
+  /// Of the state at exactly `appliedIndex`; nil while the node does not know it.
+  package var stateHash: UInt64?
   package var rows: UInt64
   package var logBytes: UInt64
   package var logBytesMax: UInt64

@@ -14,6 +14,9 @@ final class Replica {
   /// Everything up to here is in the tree.
   var appliedIndex: LogIndex
   var appliedTerm: Term
+  /// The hash of the state at exactly `appliedIndex`, whatever of the next entry is applied already. Nil after a start from a
+  /// checkpoint inside an entry, until that entry is applied.
+  var stateHash: UInt64?
   /// Committed, not yet (wholly) applied.
   var committed: Deque<Entry> = []
   /// The place inside the first of `committed`.
@@ -39,6 +42,7 @@ final class Replica {
     appliedIndex = record.appliedIndex
     appliedTerm = record.appliedTerm
     resumeOrdinal = record.appliedOrdinal
+    stateHash = record.appliedOrdinal == 0 ? record.totals.stateHash : nil
   }
 
   var isLeader: Bool { raft.role == .leader }

@@ -77,7 +77,11 @@ enum PeerSamples {
       ReplicaStatus(
         shard: ShardID(1), role: "leader", term: Term(4), leader: NodeID(2), commitIndex: LogIndex(10),
         appliedIndex: LogIndex(9), lastIndex: LogIndex(11), heldByAll: LogIndex(8), stateHash: 0xABCD, rows: 3,
-        logBytes: 4096, logBytesMax: 1 << 30)
+        logBytes: 4096, logBytesMax: 1 << 30),
+      ReplicaStatus(
+        shard: ShardID(2), role: "follower", term: Term(4), leader: nil, commitIndex: LogIndex(10),
+        appliedIndex: LogIndex(9), lastIndex: LogIndex(11), heldByAll: LogIndex(8), stateHash: nil, rows: 0,
+        logBytes: 0, logBytesMax: 0),
     ])
 
   static var all: [PeerMessage] {
@@ -158,15 +162,17 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
     let head: [UInt8] = [5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
     let node = [2, 3] + Array("0.1".utf8) + [5] + Array("ready".utf8)
     let limits = [2, 3] + Array("one".utf8) + [3] + Array("two".utf8)
-    let replica = [1, 1, 6] + Array("leader".utf8) + [4, 2, 10, 9, 11, 8]
-    let state: [UInt8] = [0xCD, 0xAB, 0, 0, 0, 0, 0, 0, 3, 0x80, 0x20, 0x80, 0x80, 0x80, 0x80, 4]
-    let expected = head + node + limits + replica + state
+    let leader = [2, 1, 6] + Array("leader".utf8) + [4, 2, 10, 9, 11, 8]
+    let state: [UInt8] = [1, 0xCD, 0xAB, 0, 0, 0, 0, 0, 0, 3, 0x80, 0x20, 0x80, 0x80, 0x80, 0x80, 4]
+    // Without leader, without state hash.
+    let follower = [2, 8] + Array("follower".utf8) + [4, 0, 10, 9, 11, 8, 0, 0, 0, 0]
+    let expected = head + node + limits + leader + state + follower
     #expect(encoded([.statusReply(id: 1, PeerSamples.status)]) == expected.withLength())
   }
 
   /// Those of every kind that stand in no other test: any byte that changes changes this.
   @Test func allSamplesHaveTheirGoldenChecksum() {
-    #expect(crc32c(encoded(PeerSamples.all)) == 0xdd9d_add7)
+    #expect(crc32c(encoded(PeerSamples.all)) == 0xa59c_c91a)
   }
 
   @Test func aTruncatedPayloadIsRefusedAtEveryLength() {

@@ -24,7 +24,7 @@ import Testing
       struct Replica: Decodable {
         var role: String
         var appliedIndex: Int
-        var stateHash: String
+        var stateHash: String?
       }
       var id: String
       var state: String
@@ -35,8 +35,9 @@ import Testing
     var leader: Int? { nodes.first { $0.replicas.first?.role == "leader" }.flatMap { Int($0.id.dropFirst()) } }
     /// All three are up and have applied the same.
     var areEqual: Bool {
-      let states = Set(nodes.compactMap { node in node.replicas.first.map { "\($0.appliedIndex) \($0.stateHash)" } })
-      return nodes.allSatisfy { $0.state == "up" && !$0.replicas.isEmpty } && states.count == 1
+      let states = Set(
+        nodes.map { node in node.replicas.first.flatMap { one in one.stateHash.map { "\(one.appliedIndex) \($0)" } } })
+      return !states.contains(nil) && nodes.allSatisfy { $0.state == "up" && !$0.replicas.isEmpty } && states.count == 1
     }
   }
 

@@ -295,6 +295,6 @@ class Cluster:
         def equal():
             found = self.replicas(node)
             states = {(one["applied_index"], one["state_hash"]) for one in found.values()}
-            return len(found) == 3 and len(states) == 1
+            return len(found) == 3 and len(states) == 1 and None not in next(iter(states))
 
         self.wait(equal, "all replicas are equal")
