@@ -15,6 +15,8 @@ package struct StoreLimits: Sendable {
 
   /// Frames of 16 KiB in memory. At least 256.
   package var framesMax: Int
+  /// So many of them are taken when the store is opened, the others as they are needed.
+  package var framesAtStart = 0
   /// Pages of the file, at most.
   package var pagesMax: UInt32
   /// The file grows by so many pages at a time.

@@ -60,9 +60,10 @@ struct FrameArenas {
 
   static let chunkFrames = 128
 
-  init(framesMax: Int, memory: FrameMemory) {
-    self.framesMax = framesMax
-    self.memory = memory
+  init(_ limits: StoreLimits) {
+    framesMax = limits.framesMax
+    memory = limits.memory
+    while allocatedCount < min(limits.framesAtStart, framesMax) { grow() }
   }
 
   /// A frame with any bytes in it, or nil when all are in use.

@@ -90,7 +90,7 @@ package final class Store {
     space.initialize(to: Space(newest: newest, older: choice.older))
     checkpoint = Checkpoint()
     frames = .allocate(capacity: 1)
-    frames.initialize(to: FrameArenas(framesMax: limits.framesMax, memory: limits.memory))
+    frames.initialize(to: FrameArenas(limits))
     let tableCount = Store.tableCapacity(for: newest.pageCount)
     state = .allocate(capacity: 1)
     state.initialize(to: StoreState(epoch: newest.epoch.next, tableCount: tableCount))

@@ -157,6 +157,16 @@ func results(of tokens: Set<UInt64>, on ring: Ring) -> [UInt64: Int32] {
     #expect(completion(of: 7, on: ring)?.code == EIO)
   }
 
+  @Test func memoryForPagesIsAlignedAndThere() {
+    let (count, alignment) = (4 << 20, 2 << 20)
+    let memory = ResidentMemory.allocate(byteCount: count, alignment: alignment)
+    defer { ResidentMemory.deallocate(memory) }
+    #expect(UInt(bitPattern: memory) % UInt(alignment) == 0)
+    var resident = [UInt8](repeating: 0, count: count / 4096)
+    #expect(mincore(memory, count, &resident) == 0)
+    #expect(resident.allSatisfy { $0 & 1 == 1 })
+  }
+
   @Test func eachRefusalOfTheKernelNamesItsRemedy() {
     #expect(RingRefusal(code: EPERM).remedy.contains("kernel.io_uring_disabled=0"))
     #expect(RingRefusal(code: ENOSYS).remedy.contains("seccomp"))

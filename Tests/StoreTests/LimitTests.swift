@@ -21,6 +21,16 @@ import Testing
     harness.store.checkInvariants()
   }
 
+  @Test func framesAreTakenAtTheStartAndNeverMoreThanThereMayBe() throws {
+    var limits = defaultLimits()
+    (limits.framesMax, limits.framesAtStart) = (512, 300)
+    #expect(try Harness(limits: limits).store.statistics.frameBytes == 384 * pageBytes)
+    limits.framesAtStart = 4096
+    #expect(try Harness(limits: limits).store.statistics.frameBytes == 512 * pageBytes)
+    limits.framesAtStart = 0
+    #expect(try Harness(limits: limits).store.statistics.frameBytes < 256 * pageBytes)
+  }
+
   /// False when memory is full.
   private func tryPut(_ harness: Harness, _ key: [UInt8], _ value: [UInt8]) throws -> Bool {
     do {

@@ -148,7 +148,10 @@ package enum Boot {
     settings.scheme = configuration.scheme
     settings.raft.leases = configuration.leases
     let frames = Int(configuration.memory) / Store.pageBytes
-    let limits = StoreLimits(framesMax: frames, pagesMax: 64 << 20)
+    var limits = StoreLimits(framesMax: frames, pagesMax: 64 << 20)
+    limits.memory = FrameMemory(
+      allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
+    limits.framesAtStart = Int(Configuration.memoryMin) / Store.pageBytes
     do throws(OpenRefusal) {
       return try Node.open(
         settings, identity: found, boot: boot, files: directory, storeLimits: limits,

@@ -1,5 +1,6 @@
 import Glibc
 import Primitives
+import Ring
 import Store
 
 /// The Store with all its pages in memory, driven as a lane drives it: each insert is a batch of its own.
@@ -11,7 +12,8 @@ final class StoreEngine: RowEngine {
     // A leaf holds about 90 such rows after random splits; twice that, and what the store keeps in reserve.
     let frames = rows / 45 + 8192
     var limits = StoreLimits(framesMax: frames, pagesMax: UInt32(frames + frames / 8))
-    limits.memory = .hugePages
+    limits.memory = FrameMemory(
+      allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
     let identity = StoreIdentity(
       cluster: Array(repeating: 1, count: 16), node: NodeID(1), lane: LaneID(0), incarnation: Incarnation(1),
       directory: 1)
@@ -79,18 +81,4 @@ final class StoreEngine: RowEngine {
       return (rows, sum)
     }
   }
-}
-
-extension FrameMemory {
-  /// Frames that the kernel is asked to back by huge pages.
-  static let hugePages = FrameMemory(
-    allocate: { count, alignment in
-      var memory: UnsafeMutableRawPointer?
-      guard posix_memalign(&memory, max(alignment, 2 << 20), count) == 0, let memory else {
-        preconditionFailure("there is memory for frames")
-      }
-      madvise(memory, count, 14)  // MADV_HUGEPAGE; a refusal only costs speed
-      return memory
-    },
-    deallocate: { memory, _ in free(memory) })
 }
