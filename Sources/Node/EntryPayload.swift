@@ -14,6 +14,8 @@ package struct EntryBuilder: Sendable {
   package static let bytesMax = 1 << 20
   package static let commandBytesMax = (1 << 20) + (100 << 10)
   static let headerBytes = 5
+  /// A buffer that grew beyond this is not kept for the next entry.
+  private static let keptBytesMax = 128 << 10
 
   private var writer = ByteWriter()
   package private(set) var count = 0
@@ -32,7 +34,7 @@ package struct EntryBuilder: Sendable {
   package mutating func append(_ command: [UInt8]) {
     precondition(hasRoom(for: command), "the caller asks for room first")
     if count == 0 {
-      writer = ByteWriter(capacity: Self.headerBytes + 4 + command.count)
+      writer.bytes.reserveCapacity(Self.headerBytes + 4 + command.count)
       writer.write(UInt8(1))
       writer.write(UInt32(0))
     }
@@ -41,14 +43,26 @@ package struct EntryBuilder: Sendable {
     count += 1
   }
 
-  /// The finished payload; the builder is empty again.
+  /// The finished payload; the builder is empty again. Entries stay in memory for long, so a payload has no spare room: what
+  /// grew on the way, to twice its size at worst, is copied, and its buffer serves the next entry.
   package mutating func finish() -> [UInt8] {
     precondition(count > 0, "an entry holds a command")
     writer.patch(UInt32(count), at: 1)
-    defer {
-      writer = ByteWriter()
-      count = 0
+    count = 0
+    if writer.bytes.capacity - writer.count <= writer.count / 8 { return takeBuffer() }
+    let payload = writer.bytes.withUnsafeBytes { grown in
+      [UInt8](unsafeUninitializedCapacity: grown.count) { exact, used in
+        UnsafeMutableRawBufferPointer(exact).copyMemory(from: grown)
+        used = grown.count
+      }
     }
+    if writer.bytes.capacity > Self.keptBytesMax { writer = ByteWriter() }
+    writer.bytes.removeAll(keepingCapacity: true)
+    return payload
+  }
+
+  private mutating func takeBuffer() -> [UInt8] {
+    defer { writer = ByteWriter() }
     return writer.bytes
   }
 }

@@ -31,6 +31,17 @@ import Testing
     #expect(try EntryCursor(payload(all), skipping: 3).isAtEnd)
   }
 
+  @Test func aPayloadHasNoSpareRoomHoweverItsBufferGrew() throws {
+    var builder = EntryBuilder()
+    for count in [1, 2, 3, 40, 700, 3, 1, 4000, 2] {
+      let all = (0..<count).map { [UInt8](repeating: UInt8(truncatingIfNeeded: $0), count: 90 + $0 % 70) }
+      for command in all { builder.append(command) }
+      let payload = builder.finish()
+      #expect(payload.capacity - payload.count <= payload.count / 8 + 32, "\(count) commands")
+      #expect(try commands(EntryCursor(payload)) == all)
+    }
+  }
+
   @Test func aBuilderIsEmptyAfterItsEnd() {
     var builder = EntryBuilder()
     builder.append([1])
