@@ -85,13 +85,14 @@ let package = Package(
       "fsbench", ["FileStoreClient", "Raft", "Journal", "Store", "Ring", "Transport", "Primitives", argumentParser]),
     program("simulate", ["Simulator", argumentParser]),
     program(
-      "ChaosTests", ["FileStoreClient", "Checkers", "Primitives", argumentParser], path: "ChaosTests", exclude: ["run"]),
+      "ChaosTests", ["FileStoreClient", "Checkers", "Primitives", "CLinux", argumentParser], path: "ChaosTests",
+      exclude: ["run"]),
     .target(name: "BudgetMeter", path: "Tests/Budgets/Meter"),
     program(
       "budgets",
       [
-        "Server", "Node", "Raft", "Journal", "Store", "Tables", "Ring", "Transport", "Primitives", "BudgetMeter",
-        argumentParser, logging,
+        "Server", "Node", "Raft", "Journal", "Store", "Tables", "Ring", "Transport", "Primitives", "CLinux",
+        "BudgetMeter", argumentParser, logging,
       ], path: "Tests/Budgets/Program"),
 
     // tests

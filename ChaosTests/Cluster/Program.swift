@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Primitives
 
@@ -42,7 +43,7 @@ enum FreePorts {
   }
 
   private static func isFree(_ port: UInt16) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET, fs_sock_stream, 0)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
     var address = sockaddr_in()

@@ -7,9 +7,13 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+const int fs_sock_stream = SOCK_STREAM;
+const int fs_sock_cloexec = SOCK_CLOEXEC;
 
 static uint32_t table[8][256];
 

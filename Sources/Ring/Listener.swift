@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// A socket that listens; closed with its owner. What it accepts has TCP_NODELAY and keep-alive.
@@ -31,7 +32,7 @@ package enum Sockets {
   /// A stream socket of the address's family, close-on-exec, with TCP_NODELAY and keep-alive (60 s, then 4 probes of 15 s).
   package static func make(for address: SocketAddress) throws(SystemError) -> Int32 {
     let family = address.isIPv6 ? AF_INET6 : AF_INET
-    let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    let descriptor = socket(family, fs_sock_stream | fs_sock_cloexec, 0)
     guard descriptor >= 0 else { throw SystemError("socket", address.description) }
     do throws(SystemError) {
       let tcp = Int32(IPPROTO_TCP)

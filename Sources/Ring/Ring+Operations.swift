@@ -1,3 +1,4 @@
+import CLinux
 import CURing
 import Glibc
 import Primitives
@@ -11,7 +12,7 @@ extension Ring {
   /// such as TCP_NODELAY come from the listener). Without `isMore`: accept again.
   package func accept(on listener: Int32, token: UInt64) {
     guard let entry = entry(.accept, listener, token) else { return }
-    let flags = Int32(SOCK_CLOEXEC.rawValue)
+    let flags = fs_sock_cloexec
     if acceptsMany {
       io_uring_prep_multishot_accept(entry, listener, nil, nil, flags)
     } else {

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// An IPv4 or IPv6 address with a port.
@@ -19,7 +20,7 @@ package struct SocketAddress: Sendable, CustomStringConvertible {
       throw Refusal(text: text, reason: "write HOST:PORT, with an IPv6 address in brackets")
     }
     var hints = addrinfo()
-    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    hints.ai_socktype = fs_sock_stream
     hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG
     var list: UnsafeMutablePointer<addrinfo>?
     var code = getaddrinfo(host, port, &hints, &list)

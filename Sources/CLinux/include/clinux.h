@@ -6,6 +6,11 @@
 /// CRC-32C (Castagnoli), reflected, initial and final XOR applied; `crc` is the value of the bytes before (0 at first).
 uint32_t fs_crc32c(uint32_t crc, const void *bytes, size_t count);
 
+/// SOCK_STREAM and SOCK_CLOEXEC. They are members of a named enum of <sys/socket.h>, which liburing's module includes too: which
+/// of the two modules Swift then finds them in depends on the order of its work, and a file that imports Glibc alone may not.
+extern const int fs_sock_stream;
+extern const int fs_sock_cloexec;
+
 // ---- variadic system calls and macros, for the target Ring ----
 
 /// open(2) with its third argument; -1 and errno on failure.

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Primitives
 import Transport
@@ -16,7 +17,7 @@ final class GetPath: HotPath {
     let credential = isSecure ? Credential() : nil
     edge = Edge(trio, context: credential?.server)
     var ends: [Int32] = [0, 0]
-    expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0, "the system has sockets")
+    expect(socketpair(AF_UNIX, fs_sock_stream, 0, &ends) == 0, "the system has sockets")
     edge.accept(ends[0])
     client = Client(ends[1], context: credential?.client)
     client.open { [edge] in edge.turn() }
