@@ -8,6 +8,8 @@ package struct StoreLimits: Sendable {
   package static let valueCountMax = 1_200_000
   /// Longest value that stays in the leaf, in bytes; longer ones go to overflow pages.
   package static let inlineValueCountMax = 4_096
+  /// Longest key under which a replaced value is kept, in bytes: short, so that an inner page holds hundreds of them.
+  package static let keptKeyCountMax = 16
   /// Longest metadata of a shard, in bytes.
   package static let metadataCountMax = 3_072
   /// Most bitmap pages that a superblock can point to: 130 million pages, 2 TiB.

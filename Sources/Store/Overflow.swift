@@ -34,6 +34,14 @@ struct OverflowList {
   func pieceCount(_ index: Int) -> Int { min(Page.contentCount, valueCount - index * Page.contentCount) }
 }
 
+extension Page {
+  /// Length of a leaf's value, wherever it lies.
+  func valueCount(_ index: Int) -> Int {
+    let stored = UnsafeRawBufferPointer(stored(index))
+    return isOverflow(index) ? OverflowList(checked: stored).valueCount : stored.count
+  }
+}
+
 extension Store {
   /// Does the value stay in the leaf?
   static func isInline(keyCount: Int, valueCount: Int) -> Bool {

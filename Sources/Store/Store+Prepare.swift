@@ -30,6 +30,20 @@ extension Store {
     try reserve(0, keepsFree: limits.deleteHeadroomPages)
   }
 
+  /// Prepares `put` or `delete` with `keepingOldAs: kept`, besides what `prepareWrite` or `prepareDelete` of the row
+  /// itself prepares. The long values that are kept move with their pages: however long they are, this takes no more room.
+  ///
+  /// Keys that are kept by one batch must be neighbours in order of the calls (such as versions that rise). Then all of
+  /// them split no more than a leaf each, and of the levels above one page in a hundred besides the first.
+  package func prepareKeep(_ shard: ShardID, as kept: UnsafeRawBufferPointer) throws(PrepareFailure) {
+    precondition(kept.count <= StoreLimits.keptKeyCountMax, "a kept key within its limit")
+    let tree = try openTree(shard)
+    try missing { () throws(PageMissing) in try pinPath(tree, kept, forDelete: false) }
+    let levels = keptRound == round ? 0 : Int(tree.pointee.height) + 2
+    try reserve(levels + 2, keepsFree: limits.putHeadroomPages)
+    keptRound = round
+  }
+
   /// Prepares `get` of `key`: its leaf and all pages of its value stay until `endWrite`.
   package func prepareRead(_ shard: ShardID, _ key: UnsafeRawBufferPointer) throws(PrepareFailure) {
     isBatchOpen = true

@@ -13,6 +13,7 @@ struct StoreState {
   var isBatchOpen = false
   var pinnedCount = 0
   var reservedCount = 0
+  var keptRound: UInt64 = 0
   var accessCount: UInt32 = 0
   var changeCount: UInt64 = 0
   var lastShard: UnsafeMutablePointer<ShardState>?
@@ -78,6 +79,11 @@ extension Store {
   var reservedCount: Int {
     @inline(__always) get { state.pointee.reservedCount }
     set { state.pointee.reservedCount = newValue }
+  }
+  /// The last round in which something was prepared to be kept.
+  var keptRound: UInt64 {
+    @inline(__always) get { state.pointee.keptRound }
+    set { state.pointee.keptRound = newValue }
   }
   /// Accesses so far. Counted only for misses on purpose.
   var accessCount: UInt32 {

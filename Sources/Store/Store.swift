@@ -60,6 +60,8 @@ package final class Store {
   let scratchPage: UnsafeMutableRawPointer
   let separators: UnsafeMutableRawPointer
   let overflowScratch: UnsafeMutableRawPointer
+  /// The stored bytes of a record on its way to another key.
+  let keptScratch: UnsafeMutableRawPointer
   var valueScratch: UnsafeMutableRawBufferPointer
 
   // Space, epochs, checkpoints: Store+Space.swift, Checkpoint.swift
@@ -102,6 +104,7 @@ package final class Store {
     path.initialize(repeating: PathStep(page: Page(scratchPage)), count: Int(Tree.heightMax))
     separators = .allocate(byteCount: 2 * StoreLimits.keyCountMax, alignment: 16)
     overflowScratch = .allocate(byteCount: OverflowList.byteCountMax, alignment: 16)
+    keptScratch = .allocate(byteCount: StoreLimits.entryCountMax, alignment: 16)
     valueScratch = .allocate(byteCount: 0, alignment: 16)
     superblockFrame = .allocate(byteCount: Page.byteCount, alignment: 4096)
     space.pointee.reserve(tableCount)
@@ -118,6 +121,7 @@ package final class Store {
     scratchPage.deallocate()
     separators.deallocate()
     overflowScratch.deallocate()
+    keptScratch.deallocate()
     valueScratch.deallocate()
     superblockFrame.deallocate()
     space.pointee.deallocate()

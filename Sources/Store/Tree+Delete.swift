@@ -40,14 +40,14 @@ extension Store {
 
   /// Takes a record out of a dirty leaf, its overflow pages and its share of the counts with it.
   func removeRecord(_ tree: UnsafeMutablePointer<Tree>, _ leaf: Page, _ index: Int) {
-    var valueCount = leaf.stored(index).count
-    if leaf.isOverflow(index) {
-      let list = OverflowList(checked: UnsafeRawBufferPointer(leaf.stored(index)))
-      valueCount = list.valueCount
-      freeOverflow(list)
-    }
+    if leaf.isOverflow(index) { freeOverflow(OverflowList(checked: UnsafeRawBufferPointer(leaf.stored(index)))) }
+    takeOutRecord(tree, leaf, index)
+  }
+
+  /// The same, but for the overflow pages: another record leads to them now.
+  func takeOutRecord(_ tree: UnsafeMutablePointer<Tree>, _ leaf: Page, _ index: Int) {
     tree.pointee.rows -= 1
-    tree.pointee.bytes -= UInt64(leaf.key(index).count + valueCount)
+    tree.pointee.bytes -= UInt64(leaf.key(index).count + leaf.valueCount(index))
     leaf.remove(at: index)
   }
 

@@ -20,6 +20,14 @@ extension Store {
     if found, replaceInPlace(tree, leaf, index, value) { return }
     let before = leaf.usedCount
     if found { removeRecord(tree, leaf, index) }
+    add(tree, leaf, index, key, value, usedBefore: before)
+  }
+
+  /// Puts a new record into the leaf of `path`, which was `usedBefore` full before the old one was taken out.
+  func add(
+    _ tree: UnsafeMutablePointer<Tree>, _ leaf: Page, _ index: Int, _ key: UnsafeRawBufferPointer,
+    _ value: UnsafeRawBufferPointer, usedBefore: Int
+  ) {
     tree.pointee.rows += 1
     tree.pointee.bytes += UInt64(key.count + value.count)
     let isSplit: Bool
@@ -28,10 +36,10 @@ extension Store {
     } else {
       isSplit = place(tree, level: 0, index, key, writeOverflow(value), isOverflow: true)
     }
-    if !isSplit, leaf.usedCount < before { rebalance(tree) }
+    if !isSplit, leaf.usedCount < usedBefore { rebalance(tree) }
   }
 
-  private func plant(_ tree: UnsafeMutablePointer<Tree>) {
+  func plant(_ tree: UnsafeMutablePointer<Tree>) {
     let leaf = newPage(.tree, level: 0)
     tree.pointee.root = dirtyPointer(leaf)
     tree.pointee.height = 1
@@ -40,7 +48,7 @@ extension Store {
   func dirtyPointer(_ page: Page) -> PagePointer { PagePointer(page: page.id, checksum: 0, birth: epoch) }
 
   /// Overwrites a value of the same length.
-  private func replaceInPlace(
+  func replaceInPlace(
     _ tree: UnsafeMutablePointer<Tree>, _ leaf: Page, _ index: Int, _ value: UnsafeRawBufferPointer
   ) -> Bool {
     guard !leaf.isOverflow(index) else { return false }
@@ -75,7 +83,8 @@ extension Store {
   }
 
   /// Puts a record into the page of `path` at `level`. True if the page had to be split.
-  private func place(
+  @discardableResult
+  func place(
     _ tree: UnsafeMutablePointer<Tree>, level: Int, _ index: Int, _ key: UnsafeRawBufferPointer,
     _ stored: UnsafeRawBufferPointer, isOverflow: Bool
   ) -> Bool {
@@ -178,7 +187,7 @@ extension Store {
     withUnsafeTemporaryAllocation(byteCount: PagePointer.byteCount, alignment: 8) { pointer in
       guard let start = pointer.baseAddress else { return }
       dirtyPointer(right).store(to: start)
-      _ = place(
+      place(
         tree, level: level, path[level].slot + 1, separator, UnsafeRawBufferPointer(pointer), isOverflow: false)
     }
   }

@@ -24,7 +24,9 @@ private struct World {
   var durable = Model()
   /// Keys are drawn from so many.
   var spread: UInt64 = 3_000
-  var happened = ["checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0]
+  var happened = ["checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0, "keep": 0]
+  /// Rises with each row that is kept, as versions do.
+  var keptCount: UInt64 = 0
 
   init(seed: UInt64) throws {
     random = SeededRandom(seed: seed)
@@ -38,7 +40,8 @@ private struct World {
 
   mutating func step() throws {
     switch random.below(10_000) {
-    case 0..<4_500: try put()
+    case 0..<4_000: try put()
+    case 4_000..<4_500: try keep()
     case 4_500..<7_500: try delete()
     case 7_500..<9_900: try get()
     case 9_900..<9_960: try scan()
@@ -73,6 +76,25 @@ private struct World {
     let (key, value) = (key(), value())
     try harness.put(key, value)
     now.put(key, value)
+  }
+
+  /// What was there moves behind all other keys, long values too, while the row is replaced or deleted.
+  private mutating func keep() throws {
+    let place = now.place(key()).index
+    guard place < now.rows.count, now.rows[place].key[0] != 0xF0 else { return }
+    happened["keep", default: 0] += 1
+    let old = now.rows[place]
+    keptCount += 1
+    let kept = [0xF0] + withUnsafeBytes(of: keptCount.bigEndian) { Array($0) }
+    let value = random.chance(1, outOf: 3) ? nil : value()
+    try harness.replace(old.key, by: value, keepingOldAs: kept)
+    if let value { now.put(old.key, value) } else { _ = now.delete(old.key) }
+    now.put(kept, old.value)
+    // They grow for ever otherwise.
+    while now.rows.last?.key[0] == 0xF0, keptCount > 200, random.chance(4, outOf: 5) {
+      let oldest = now.rows[now.place([0xF0]).index].key
+      #expect(try harness.delete(oldest) == now.delete(oldest))
+    }
   }
 
   private mutating func delete() throws {

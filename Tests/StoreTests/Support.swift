@@ -200,6 +200,28 @@ extension Harness {
     return removed
   }
 
+  /// Replaces or deletes (nil) a key that exists, and keeps what it was.
+  func replace(_ key: [UInt8], by value: [UInt8]?, keepingOldAs kept: [UInt8], in shard: ShardID = shard) throws {
+    try key.withUnsafeBytes { key in
+      try kept.withUnsafeBytes { kept in
+        try prepare { () throws(PrepareFailure) in
+          if let value {
+            try store.prepareWrite(shard, key, valueCount: value.count)
+          } else {
+            try store.prepareDelete(shard, key)
+          }
+          try store.prepareKeep(shard, as: kept)
+        }
+        if let value {
+          value.withUnsafeBytes { store.put(shard, key, $0, keepingOldAs: kept) }
+        } else {
+          store.delete(shard, key, keepingOldAs: kept)
+        }
+      }
+    }
+    store.endWrite()
+  }
+
   func get(_ key: [UInt8], in shard: ShardID = shard) throws(PageDamage) -> [UInt8]? {
     try retry { () throws(PageMissing) -> [UInt8]? in
       try withBytes(key) { key throws(PageMissing) -> [UInt8]? in
