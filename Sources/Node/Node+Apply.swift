@@ -83,7 +83,7 @@ extension Node {
     guard let appended = replica.appended.first, appended.index == entry.index, appended.term == entry.term else {
       return
     }
-    guard let handle = appended.handles[Int(ordinal)] else { return purgeApplied() }
+    guard let handle = appended.handles[Int(ordinal)] else { return ownApplied(outcome) }
     commandApplied(handle, outcome)
   }
 

@@ -17,6 +17,10 @@ extension Node {
         var reply = Reply(status: 200)
         try replica.machine.catalog.find(name).description.appendJSON(to: &reply.body)
         return reply
+      case .snapshot(let version, let read):
+        reads.snapshot = version
+        defer { reads.snapshot = nil }
+        try encodeRead(read)
       default: try encodeRead(operation)
       }
     } catch {
@@ -69,14 +73,18 @@ extension Node {
   private func performEncoded(
     _ operation: Operation, _ partial: inout PartialRead
   ) throws(PageMissing) -> Reply {
+    let present = replica.presentVersion
     let outcome = try reads.bytes.withBytes { raw throws(PageMissing) in
-      try replica.machine.read(raw, store: store, progress: &partial.progress, into: &partial.body)
+      try replica.machine.read(
+        raw, present: present, store: store, progress: &partial.progress, into: &partial.body)
     }
     var reply = Reply(status: 200, body: partial.body)
     if let refusal = outcome.refusal(table: operation.table) { return Reply(Problem(refusal, of: operation)) }
     switch outcome {
     case .row(let version): reply.etag = version
-    case .rows(let cursor): reply.cursor = cursor
+    case .rows(let cursor):
+      reply.cursor = cursor
+      if case .snapshot(let version, _) = operation { reply.snapshot = version } else { reply.snapshot = present }
     default: break
     }
     return reply

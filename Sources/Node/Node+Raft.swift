@@ -103,6 +103,7 @@ extension Node {
     }
     replica.appended.removeAll()
     replica.purgeInFlight = false
+    replica.forgetClock()
     let batched = replica.batchHandles
     replica.batch = EntryBuilder()
     replica.batchHandles.removeAll()

@@ -102,7 +102,9 @@ extension Node {
   }
 
   private func notProposed(_ handles: [RequestHandle?], _ refusal: ProposeRefusal) {
-    replica.purgeInFlight = replica.purgeInFlight && handles.allSatisfy { $0 != nil }
+    let hasOwn = handles.contains { $0 == nil }
+    replica.purgeInFlight = replica.purgeInFlight && !hasOwn
+    replica.advanceInFlight = replica.advanceInFlight && !hasOwn
     for case .some(let handle) in handles {
       switch refusal {
       case .notLeader, .transferring: requests.setStage(.waitingForLeader, of: handle)
@@ -127,7 +129,34 @@ extension Node {
     proposeBatch()
   }
 
-  func purgeApplied() { replica.purgeInFlight = false }
+  /// Older versions age by the log: the leader says how much time has passed, and drops what is old a bounded step at a
+  /// time. While there is nothing old, nothing is said.
+  func proposeAdvance() {
+    guard now >= replica.advanceAt, replica.isLeader else { return }
+    replica.advanceAt = now + settings.advanceInterval
+    guard !replica.raft.isTransferring, !replica.advanceInFlight, shortage == nil else { return }
+    let elapsed = replica.takeElapsed(now)
+    guard isHistoryAging else { return }
+    replica.advanceInFlight = true
+    commands.advance(elapsed: elapsed, retention: settings.historyRetention.wholeMilliseconds)
+    if !replica.batch.hasRoom(for: commands.bytes) { proposeBatch() }
+    replica.batch.append(commands.bytes)
+    replica.batchHandles.append(nil)
+    proposeBatch()
+  }
+
+  /// There is something old, or what is kept is not what shall be.
+  var isHistoryAging: Bool {
+    let history = replica.machine.totals.history
+    return history.records > 0 || history.isKept != (settings.historyRetention > .zero)
+  }
+
+  /// A command of the node's own was applied.
+  func ownApplied(_ outcome: Tables.Reply) {
+    guard case .advanced(let isFinished) = outcome else { return replica.purgeInFlight = false }
+    replica.advanceInFlight = false
+    if !isFinished { replica.advanceAt = now }
+  }
 
   // MARK: - Answers
 
@@ -161,7 +190,7 @@ extension Node {
       return refused(.tableExists, "Choose another name, or drop the table first with DELETE.", operation)
     case .tableNotFound: return refused(.tableNotFound, "The table was dropped meanwhile.", operation)
     case .tooManyTables: return Reply(Problem(.tooLarge, "The limit of tables is reached. Drop one first."))
-    case .purged, .malformed:
+    case .purged, .advanced, .malformed:
       return Reply(Problem(.internalError, "The command was not understood. Please report this with the request id."))
     }
   }
@@ -219,6 +248,7 @@ extension Operation {
     switch self {
     case .get(let path, _), .put(let path, _, _), .patch(let path, _, _), .delete(let path, _): path.table
     case .scan(let query): query.table
+    case .snapshot(_, let read): read.table
     case .describeTable(let name), .dropTable(let name): name
     default: nil
     }
@@ -247,6 +277,7 @@ extension Operation {
     switch self {
     case .get(let path, _), .put(let path, _, _), .patch(let path, _, _), .delete(let path, _):
       String(decoding: path.key, as: UTF8.self)
+    case .snapshot(_, let read): read.keyText
     default: nil
     }
   }
@@ -280,6 +311,7 @@ extension ErrorCode {
     case .notSupported: self = .notSupported
     case .conflict: self = .conflict
     case .internal: self = .internalError
+    case .snapshotTooOld: self = .snapshotTooOld
     }
   }
 }

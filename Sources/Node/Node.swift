@@ -133,6 +133,7 @@ package final class Node {
     var earliest = min(journal.nextDeadline, wheel.nextDeadline, checkpoint.growAgainAt)
     if isOpen, !isClosing { earliest = min(earliest, replica.raft.nextDeadline) }
     for round in statusRounds { earliest = min(earliest, round.deadline) }
+    if replica.isLeader, isHistoryAging { earliest = min(earliest, replica.advanceAt) }
     return earliest
   }
 
@@ -154,6 +155,7 @@ package final class Node {
       if !isClosing {
         proposeBatch()
         proposePurge()
+        proposeAdvance()
         beginCheckpointWhenDue()
       }
       journal.flush(at: now, into: &journalEffects)

@@ -16,6 +16,10 @@ package struct NodeSettings: Sendable {
   package var scheme = "https"
   package var raft: RaftSettings
   package var limits: NodeLimits
+  /// How long versions that were replaced or deleted are kept for reads of the past; zero: not at all. The leader's counts.
+  package var historyRetention = Nanoseconds.zero
+  /// So often the leader says that time has passed, while something old is kept.
+  var advanceInterval: Nanoseconds { max(.seconds(1), Nanoseconds(historyRetention.rawValue / 8)) }
   /// Seed of the election timeouts. Drawn by the driver; chosen by the simulator.
   package var seed: UInt64
 

@@ -202,11 +202,15 @@ extension Operation {
       writer.write(UInt8(13))
       writer.writeVarint(shard.rawValue)
       writer.writeVarint(UInt64(node.rawValue))
+    case .snapshot(let version, let read):
+      writer.write(UInt8(14))
+      writer.write(version.rawValue)
+      read.encode(into: &writer)
     case .clusterStatus, .nodesStatus: preconditionFailure("every node answers these itself")
     }
   }
 
-  init(from reader: inout ByteReader) throws(DecodeError) {
+  init(from reader: inout ByteReader, isOfSnapshot: Bool = false) throws(DecodeError) {
     let kind: UInt8 = try reader.read()
     switch kind {
     case 1: self = .get(try RowPath(from: &reader), columns: try reader.readOptionalBytes())
@@ -234,6 +238,13 @@ extension Operation {
       let node = try reader.readVarint()
       guard node <= UInt64(UInt32.max) else { throw .invalid("a node id over 32 bits") }
       self = .transferLeadership(shard, to: NodeID(UInt32(node)))
+    case 14:
+      // A snapshot of a snapshot would nest as deep as a message is long.
+      guard !isOfSnapshot else { throw .invalid("a snapshot of a snapshot") }
+      let version = Timestamp(try reader.read())
+      let read = try Operation(from: &reader, isOfSnapshot: true)
+      guard read.hasSnapshots else { throw .invalid("a snapshot of what has none") }
+      self = .snapshot(version, read)
     default: throw .invalid("an unknown operation")
     }
   }
@@ -320,6 +331,7 @@ extension Reply {
     writer.write(etag?.rawValue ?? 0)
     writer.writeOptional(location)
     writer.writeOptional(cursor)
+    writer.write(snapshot?.rawValue ?? 0)
     writer.writeSized(body)
     writer.write(problem != nil)
     problem?.encode(into: &writer)
@@ -330,6 +342,8 @@ extension Reply {
     self.init(status: status, etag: etag == 0 ? nil : Timestamp(etag))
     location = try reader.readOptionalBytes()
     cursor = try reader.readOptionalBytes()
+    let moment: UInt64 = try reader.read()
+    snapshot = moment == 0 ? nil : Timestamp(moment)
     body = try reader.readOwned(limit: PeerLimits.bodyBytesMax)
     problem = try reader.readFlag() ? try Problem(from: &reader) : nil
   }

@@ -16,6 +16,7 @@ package enum ErrorCode: UInt8, CaseIterable, Sendable {
   case notSupported
   case noQuorum, notReady, diskFull, draining, outcomeUnknown
   case deadlineExceeded
+  case snapshotTooOld
 
   package var name: String {
     switch self {
@@ -47,6 +48,7 @@ package enum ErrorCode: UInt8, CaseIterable, Sendable {
     case .draining: "draining"
     case .outcomeUnknown: "outcome-unknown"
     case .deadlineExceeded: "deadline-exceeded"
+    case .snapshotTooOld: "snapshot-too-old"
     }
   }
 
@@ -59,6 +61,7 @@ package enum ErrorCode: UInt8, CaseIterable, Sendable {
     case .notFound, .tableNotFound, .rowNotFound, .nodeNotFound: 404
     case .methodNotAllowed: 405
     case .tableExists, .conflict: 409
+    case .snapshotTooOld: 410
     case .conditionFailed: 412
     case .tooLarge: 413
     case .unsupportedType: 415
@@ -101,6 +104,7 @@ package enum ErrorCode: UInt8, CaseIterable, Sendable {
     case .draining: "The node is stopping"
     case .outcomeUnknown: "The request may or may not have been executed"
     case .deadlineExceeded: "The deadline passed"
+    case .snapshotTooOld: "The snapshot is no longer kept"
     }
   }
 

@@ -34,6 +34,10 @@ final class Replica {
   var waitingForApply: [(index: LogIndex, handle: RequestHandle)] = []
   /// A purge command of ours is in the log.
   var purgeInFlight = false
+  /// An advance command of ours is in the log; when the next one is due; up to when the log knows that time has passed.
+  var advanceInFlight = false
+  var advanceAt = Instant.zero
+  private var clockAt: Instant?
 
   init(shard: ShardID, raft: RaftGroup, machine: ShardMachine, record: ReplicaRecord) {
     self.shard = shard
@@ -46,6 +50,27 @@ final class Replica {
   }
 
   var isLeader: Bool { raft.role == .leader }
+
+  /// The version of the last command applied: what a read of the present shows.
+  var presentVersion: Timestamp {
+    let next = Timestamp(index: appliedIndex.next, ordinal: cursor?.ordinal ?? resumeOrdinal)
+    return Timestamp(next.rawValue - 1)
+  }
+
+  /// How many milliseconds have passed since this was last asked. A leader asks all the time, so what is kept is never
+  /// thought older than it is.
+  func takeElapsed(_ now: Instant) -> UInt32 {
+    defer { clockAt = now }
+    guard let clockAt else { return 0 }
+    return min((now - clockAt).wholeMilliseconds, TableLimits.advanceMax)
+  }
+
+  /// Others led meanwhile, or nobody.
+  func forgetClock() {
+    clockAt = nil
+    advanceInFlight = false
+    advanceAt = .zero
+  }
 
   /// A read of the present may run now.
   func canRead(at now: Instant) -> Bool { appliedIndex == raft.commitIndex && raft.canServeRead(at: now) }

@@ -5,13 +5,13 @@ import Tables
 /// What a checkpoint says of a shard besides its rows: the metadata of the shard in the store.
 ///
 ///     offset  size  field
-///          0     1  format, 1
+///          0     1  format, 2
 ///          1     8  applied index
 ///          9     4  applied ordinal: commands of the next entry that are applied too
 ///         13     8  term of the applied index
-///         21    16  totals: state hash, rows
-///         37     8  index of the configuration
-///         45     4  length of the configuration, then the configuration
+///         21    73  totals: state hash, rows, history
+///         94     8  index of the configuration
+///        102     4  length of the configuration, then the configuration
 ///          …     8  term of the hard state
 ///          …     1  1 if a vote was cast; then node u32, incarnation u64
 package struct ReplicaRecord: Equatable, Sendable {
@@ -24,9 +24,11 @@ package struct ReplicaRecord: Equatable, Sendable {
   package var configuration: Configuration
   package var hardState: HardState
 
+  private static let formatVersion: UInt8 = 2
+
   package func encoded() -> [UInt8] {
     var writer = ByteWriter(capacity: 128)
-    writer.write(UInt8(1))
+    writer.write(ReplicaRecord.formatVersion)
     writer.write(appliedIndex.rawValue)
     writer.write(appliedOrdinal)
     writer.write(appliedTerm.rawValue)
@@ -63,7 +65,9 @@ package struct ReplicaRecord: Equatable, Sendable {
   }
 
   private init(from reader: inout ByteReader) throws(DecodeError) {
-    guard try reader.read(UInt8.self) == 1 else { throw .invalid("a shard record of an unknown format") }
+    guard try reader.read(UInt8.self) == ReplicaRecord.formatVersion else {
+      throw .invalid("a shard record of an unknown format")
+    }
     appliedIndex = try ReplicaRecord.index(&reader)
     appliedOrdinal = try reader.read()
     appliedTerm = try ReplicaRecord.term(&reader)

@@ -34,7 +34,7 @@ package struct ScanQuery: Equatable, Sendable {
   package init(table: String) { self.table = table }
 }
 
-package enum Operation: Equatable, Sendable {
+package indirect enum Operation: Equatable, Sendable {
   /// `columns` as in the URL: names with commas between.
   case get(RowPath, columns: [UInt8]?)
   case put(RowPath, body: [UInt8], Condition)
@@ -42,6 +42,8 @@ package enum Operation: Equatable, Sendable {
   case delete(RowPath, Condition)
   case scan(ScanQuery)
   case lookup(body: [UInt8])
+  /// A get, scan or lookup of the rows as the command with this version left them.
+  case snapshot(Timestamp, Operation)
   case batch(body: [UInt8])
   case createTable(body: [UInt8])
   case listTables
@@ -58,7 +60,7 @@ package enum Operation: Equatable, Sendable {
   /// Writes are never sent twice: after a lost connection their outcome is unknown.
   package var isWrite: Bool {
     switch self {
-    case .get, .scan, .lookup, .listTables, .describeTable, .clusterStatus, .nodesStatus: false
+    case .get, .scan, .lookup, .snapshot, .listTables, .describeTable, .clusterStatus, .nodesStatus: false
     default: true
     }
   }
@@ -68,6 +70,14 @@ package enum Operation: Equatable, Sendable {
 
   var isReadOfRows: Bool { !isWrite && !isAboutNodes }
 
+  /// Whether it can be asked of a snapshot.
+  package var hasSnapshots: Bool {
+    switch self {
+    case .get, .scan, .lookup: true
+    default: false
+    }
+  }
+
   /// Bytes that the request holds while it waits, for the budget.
   package var byteCount: Int {
     switch self {
@@ -75,6 +85,7 @@ package enum Operation: Equatable, Sendable {
     case .put(let path, let body, _), .patch(let path, let body, _): path.key.count + body.count + 64
     case .lookup(let body), .batch(let body), .createTable(let body): body.count + 64
     case .scan(let query): (query.start?.count ?? 0) + (query.end?.count ?? 0) + (query.cursor?.count ?? 0) + 128
+    case .snapshot(_, let read): read.byteCount
     default: 64
     }
   }
@@ -98,6 +109,8 @@ package struct Reply: Equatable, Sendable {
   package var location: [UInt8]?
   /// Where a scan goes on; only with `lines`, otherwise it stands in the body.
   package var cursor: [UInt8]?
+  /// The moment that a scan or a lookup shows: the version of the last command that counted.
+  package var snapshot: Timestamp?
   package var body: [UInt8]
   package var problem: Problem?
 

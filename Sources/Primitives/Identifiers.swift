@@ -107,4 +107,6 @@
   @inlinable package static func + (a: Nanoseconds, b: Nanoseconds) -> Nanoseconds {
     Nanoseconds(a.rawValue + b.rawValue)
   }
+  /// Rounded down, and at most what 32 bits hold (49 days).
+  package var wholeMilliseconds: UInt32 { UInt32(min(rawValue / 1_000_000, UInt64(UInt32.max))) }
 }

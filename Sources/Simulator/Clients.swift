@@ -31,6 +31,8 @@ struct Client {
   var node: Int
   /// The request that it waits for, and the history's operations that it stands for.
   var waiting: (number: UInt64, parts: [Part])?
+  /// The moment of the past that it asked for.
+  var snapshot: Timestamp?
   /// The last version seen of each key.
   var versions: [Timestamp?]
 

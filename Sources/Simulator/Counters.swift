@@ -22,6 +22,7 @@ enum InterestingState: Int, CaseIterable {
   case crashInCheckpoint, tornWrite, checkpointInEntry, applyWaits
   case leaderDeposed, logCutOff, logReadBack, segmentReused
   case nodeFailed, cleanStop, duplicate
+  case snapshotRead, snapshotTooOld
 
   var name: String {
     switch self {
@@ -36,6 +37,8 @@ enum InterestingState: Int, CaseIterable {
     case .nodeFailed: "node stopped by its disk"
     case .cleanStop: "node closed in order"
     case .duplicate: "payload delivered twice"
+    case .snapshotRead: "a moment of the past read again"
+    case .snapshotTooOld: "a moment too old to be read again"
     }
   }
 }

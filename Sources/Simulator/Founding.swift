@@ -91,9 +91,12 @@ extension Simulation {
     var limits = NodeLimits()
     // In some seeds a checkpoint follows the other.
     limits.checkpointLogBytes = options.seed % 5 == 2 ? 16 << 10 : 192 << 10
-    return NodeSettings(
+    var settings = NodeSettings(
       clusterName: "simulated", clusterID: "00", node: machine.id,
       addresses: machines.map { (node: $0.id, address: "\($0.id)") }, version: "0", limits: limits, seed: random.next())
+    // Not at all in some seeds; otherwise so short that much is dropped, or so long that much is there.
+    settings.historyRetention = .seconds([2, 0, 10, 60][Int(options.seed % 4)])
+    return settings
   }
 
   private func storeLimits() -> StoreLimits {

@@ -83,6 +83,8 @@ extension Simulation {
     }
     guard let waiting = clients[index].waiting, waiting.number == number else { return }
     clients[index].waiting = nil
+    if let reply { compareMoments(reply, client: index, isScan: waiting.parts.count == options.keys) }
+    clients[index].snapshot = nil
     for (position, part) in waiting.parts.enumerated() {
       let outcome: Outcome =
         if let reply {
@@ -106,5 +108,49 @@ extension Simulation {
     case .unknown: counters.unknownOutcomes += 1
     default: break
     }
+  }
+}
+
+// MARK: Moments of the past
+
+extension Simulation {
+  /// A page of a scan, and the moment that it showed.
+  struct Moment {
+    var snapshot: Timestamp
+    var body: [UInt8]
+  }
+
+  private static let momentsMax = 64
+
+  /// A scan is remembered; asked for again by its moment, whoever leads then and whatever has crashed, it is the same, or too
+  /// old to be had.
+  private func compareMoments(_ reply: NodeReply, client: Int, isScan: Bool) {
+    guard let asked = clients[client].snapshot else {
+      if isScan, let snapshot = reply.snapshot { remember(Moment(snapshot: snapshot, body: reply.body)) }
+      return
+    }
+    if reply.problem?.code == .snapshotTooOld { return counters.count(.snapshotTooOld) }
+    if let problem = reply.problem {
+      let isRefusal = problem.retry == .never
+      if isRefusal { fail("a moment that was shown is no wrong request", "\(asked): \(problem.detail)") }
+      return
+    }
+    guard let moment = moments.first(where: { $0.snapshot == asked }) else { return }
+    counters.count(.snapshotRead)
+    if reply.body != moment.body || reply.snapshot != asked {
+      fail(
+        "a moment of the past does not change",
+        "\(asked): \(String(decoding: moment.body, as: UTF8.self)), later \(String(decoding: reply.body, as: UTF8.self))"
+      )
+    }
+  }
+
+  private func remember(_ moment: Moment) {
+    if let same = moments.first(where: { $0.snapshot == moment.snapshot }) {
+      if same.body != moment.body { fail("one moment is one state", "\(moment.snapshot) was shown twice") }
+      return
+    }
+    if moments.count == Simulation.momentsMax { moments.removeFirst() }
+    moments.append(moment)
   }
 }

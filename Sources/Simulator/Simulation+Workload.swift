@@ -28,6 +28,10 @@ extension Simulation {
       return (.patch(path, body: body, .none), [(key, .put(value: value, .ifPresent))])
     case 83..<91: return (.delete(path, .none), [(key, .delete())])
     case 91..<96: return drawBatch(index, first: key)
+    case 96..<98 where !moments.isEmpty:
+      let moment = moments[Int(clients[index].random.below(UInt64(moments.count)))]
+      clients[index].snapshot = moment.snapshot
+      return (.snapshot(moment.snapshot, .scan(ScanQuery(table: Workload.table))), [])
     default: return (.scan(ScanQuery(table: Workload.table)), (0..<options.keys).map { ($0, .get) })
     }
   }

@@ -73,6 +73,8 @@ final class Simulation {
   var underWay: [(number: UInt64, client: Int, node: Int)] = []
   var requestNumber: UInt64 = 0
   var nextValue: UInt64 = 0
+  /// Scans that clients saw, to be asked for again.
+  var moments: [Moment] = []
   /// No new faults, no new random requests: the run is being brought to its end.
   var isHealing = false
   /// The status that each node gave to its last probe, and which request was whose.

@@ -16,6 +16,7 @@ package struct Refusal: Error, Equatable, Sendable {
     case notSupported = 13
     case conflict = 14
     case `internal` = 15
+    case snapshotTooOld = 16
   }
 
   package var code: Code
@@ -74,6 +75,7 @@ extension Refusal.Code {
     case .notSupported: "not-supported"
     case .conflict: "conflict"
     case .internal: "internal"
+    case .snapshotTooOld: "snapshot-too-old"
     }
   }
 
@@ -84,6 +86,7 @@ extension Refusal.Code {
     case .forbidden: 403
     case .tableNotFound, .rowNotFound: 404
     case .tableExists, .conflict: 409
+    case .snapshotTooOld: 410
     case .conditionFailed: 412
     case .tooLarge: 413
     case .internal: 500

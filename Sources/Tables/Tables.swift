@@ -72,6 +72,10 @@ package enum TableLimits {
   package static let jsonDepthMax = 128
   /// Rows that one purge command removes.
   package static let purgeRowsMax = 256
+  /// Older versions, and notes of deletions, that one advance command drops.
+  static let advanceStepsMax = 256
+  /// A shard's clock moves at most so far with one command, in milliseconds: an hour.
+  package static let advanceMax: UInt32 = 3_600_000
   package static let serialBytesMax = 128
   package static let decimalDigitsMax = 38
 }

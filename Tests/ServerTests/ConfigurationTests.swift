@@ -126,6 +126,21 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
     #expect(found.count == 1 && found[0].contains("from 1us to 1000us"), "\(found)")
   }
 
+  @Test(arguments: [("off", 0), ("1s", 1), ("90s", 90), ("5m", 300), ("168h", 604_800)])
+  func theTimeThatVersionsAreKeptIsRead(text: String, seconds: UInt64) throws {
+    var raw = RawSettings()
+    try raw.readYAML(good + "\nhistory-retention: \(text)", path: "c.yaml")
+    let configuration = try Configuration(raw)
+    #expect(configuration.historyRetention == .seconds(seconds))
+    #expect(configuration.text.contains("history-retention: \(text) "))
+  }
+
+  @Test(arguments: ["0s", "169h", "1000001s", "5", "m", "-1s", "1d", "on", "18446744073709551615h"])
+  func aWrongTimeOfKeepingIsRefused(text: String) {
+    let found = lines(good + "\nhistory-retention: \(text)")
+    #expect(found.count == 1 && found[0].contains("from 1s to 168h"), "\(found)")
+  }
+
   @Test func whatDoesNotFitTogetherIsRefused() {
     #expect(lines(good.replacing("node: n1", with: "node: n4")).first?.contains("not among them") == true)
     let open = good.replacing("address: 127.0.0.1:7101", with: "address: 0.0.0.0:7101") + "\ninsecure: on"

@@ -78,9 +78,25 @@ import Transport
     }
   }
 
+  @Test func readsOfRowsCanBeOfASnapshot() {
+    let past: [KnownHeader: String] = [.fsRead: "snapshot=12"]
+    let get = Operation.get(path("t", "a"), columns: nil)
+    #expect(route(.get, "/v1/tables/t/rows/a", past) == .operation(.snapshot(Timestamp(12), get)))
+    #expect(
+      route(.get, "/v1/tables/t/rows", past) == .operation(.snapshot(Timestamp(12), .scan(ScanQuery(table: "t")))))
+    #expect(
+      route(.get, "/v1/tables/t/rows", [.fsRead: "snapshot=12", .accept: "application/x-ndjson"])
+        == .stream(ScanQuery(table: "t"), rowsMax: nil, snapshot: Timestamp(12)))
+    for number in ["", "0", "x", "1x", "-1", "18446744073709551615", "18446744073709551616"] {
+      #expect(refusal(.get, "/v1/tables/t/rows/a", [.fsRead: "snapshot=\(number)"]) == .invalidArgument, "\(number)")
+    }
+    #expect(refusal(.put, "/v1/tables/t/rows/a", body: "{}", past) == .invalidArgument)
+    #expect(refusal(.delete, "/v1/tables/t/rows/a", past) == .invalidArgument)
+  }
+
   @Test func whatIsNotBuiltIsRefusedAsSuchAndWhatIsUnknownAsWrong() {
     #expect(refusal(.get, "/v1/tables", [.fsRead: "follower"]) == .notSupported)
-    #expect(refusal(.get, "/v1/tables", [.fsRead: "snapshot=12"]) == .notSupported)
+    #expect(refusal(.get, "/v1/tables", [.fsRead: "snapshot=12"]) == .invalidArgument)
     #expect(refusal(.get, "/v1/tables", [.fsRead: "dirty"]) == .invalidArgument)
     #expect(refusal(.get, "/v1/tables", [.fsRead: "linearizable"]) == nil)
     #expect(refusal(.get, "/v1/tables", [.fsRoute: "direct"]) == .notSupported)

@@ -24,7 +24,9 @@ private struct World {
   var durable = Model()
   /// Keys are drawn from so many.
   var spread: UInt64 = 3_000
-  var happened = ["checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0, "keep": 0]
+  var happened = [
+    "checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0, "keep": 0,
+  ]
   /// Rises with each row that is kept, as versions do.
   var keptCount: UInt64 = 0
 

@@ -45,6 +45,9 @@ import Testing
       hex(try command { (writer) throws(Refusal) in try writer.revoke(Revocation(.token, "ab")) })
         == "0106" + "01" + "0000000000000080" + "026162")
     #expect(
+      hex(try command { (writer) throws(Refusal) in writer.advance(elapsed: 7, retention: 256) })
+        == "0107" + "07000000" + "00010000")
+    #expect(
       try command { (writer) throws(Refusal) in writer.createTable(table.description) }
         == [1, 3] + table.description.encoded())
   }
@@ -128,6 +131,7 @@ import Testing
     #expect(hex(Reply.tooManyTables.encoded()) == "0108")
     #expect(hex(Reply.purged(rows: 3, isFinished: true).encoded()) == "0109" + "0301")
     #expect(hex(Reply.revoked.encoded()) == "010a")
+    #expect(hex(Reply.advanced(isFinished: true).encoded()) == "010c01")
     #expect(hex(Reply.malformed.encoded()) == "010b")
     let created = Reply.tableCreated(try makeTable(simple).description)
     #expect(created.encoded() == [1, 4] + (try makeTable(simple)).description.encoded())
@@ -141,6 +145,7 @@ import Testing
       .batch([.deleted(v), .patched(v), .replaced(v)]),
       .batchFailed(operation: 9, .schemaChanged), .tableCreated(try makeTable(everything).description), .tableExists,
       .tableDropped(TableID(5)), .tableNotFound, .tooManyTables, .purged(rows: 0, isFinished: false), .revoked,
+      .advanced(isFinished: false), .advanced(isFinished: true),
       .malformed,
     ]
     for reply in replies {
@@ -209,6 +214,7 @@ import Testing
     commands.append(try command { (writer) throws(Refusal) in writer.createTable(description) })
     commands.append(try command { (writer) throws(Refusal) in try writer.revoke(Revocation(.token, "s")) })
     commands.append(try command { (writer) throws(Refusal) in writer.purge(TableID(100)) })
+    commands.append(try command { (writer) throws(Refusal) in writer.advance(elapsed: 7, retention: 9) })
     var random = SeededRandom(seed: 17)
     for round in 0..<1500 {
       var mutated = commands[round % commands.count]

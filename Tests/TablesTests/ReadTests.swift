@@ -118,7 +118,8 @@ import Testing
     while outcome == nil {
       do throws(PageMissing) {
         outcome = try request.withBytes { (raw) throws(PageMissing) in
-          try shard.machine.read(raw, store: shard.disk.store, progress: &progress, into: &out)
+          try shard.machine.read(
+            raw, present: Timestamp(shard.version), store: shard.disk.store, progress: &progress, into: &out)
         }
       } catch {
         shard.disk.load(error)
@@ -219,24 +220,31 @@ import Testing
   }
 
   @Test func readsHaveTheirGoldenBytes() throws {
+    let present = "ffffffffffffffff"
     let table = try makeTable(simple)
     var writer = ReadWriter()
     try bytes("a").withBytes { (path) throws(Refusal) in try writer.get(table, path: path) }
-    #expect(hex(writer.bytes) == "0101" + "64000000" + "01000000" + "ffff" + "0800" + "2000000064" + "610001")
+    #expect(hex(writer.bytes) == "0201" + "64000000" + "01000000" + "ffff" + present + "0800" + "2000000064" + "610001")
     try bytes("a").withBytes { (path) throws(Refusal) in
       try bytes("v,k").withBytes { (columns) throws(Refusal) in try writer.get(table, path: path, columns: columns) }
     }
     #expect(
-      hex(writer.bytes) == "0101" + "64000000" + "01000000" + "0200" + "0200" + "0100" + "0800" + "2000000064"
+      hex(writer.bytes) == "0201" + "64000000" + "01000000" + "0200" + "0200" + "0100" + present + "0800"
+        + "2000000064" + "610001")
+    writer.snapshot = Timestamp(0x0102)
+    try bytes("a").withBytes { (path) throws(Refusal) in try writer.get(table, path: path) }
+    #expect(
+      hex(writer.bytes) == "0201" + "64000000" + "01000000" + "ffff" + "0201000000000000" + "0800" + "2000000064"
         + "610001")
     #expect(
-      hex(try scanRequest(table, ["order": "desc", "limit": "7"], asLines: true)) == "0103" + "64000000" + "01000000"
-        + "ffff" + "03" + "07000000" + "0500" + "2000000064" + "0500" + "2000000065")
+      hex(try scanRequest(table, ["order": "desc", "limit": "7"], asLines: true)) == "0203" + "64000000" + "01000000"
+        + "ffff" + present + "03" + "07000000" + "0500" + "2000000064" + "0500" + "2000000065")
     let range = KeyRange(table, isDescending: true)
     #expect(
       text(ScanCursor(range).encoded(table)) == goldenCursor)
     for outcome: ReadOutcome in [
       .row(Timestamp(5)), .rowNotFound, .rows(cursor: nil), .rows(cursor: bytes("abc")), .tableNotFound, .schemaChanged,
+      .snapshotTooOld(horizon: Timestamp(9)), .snapshotInFuture(present: Timestamp(9)),
       .tooLarge, .malformed,
     ] {
       var header = ByteWriter()

@@ -75,23 +75,36 @@ struct Shard {
     }
   }
 
+  /// Lets time pass. False: more is due to be dropped.
+  mutating func advance(_ elapsed: UInt32, retention: UInt32) -> Bool {
+    var writer = CommandWriter()
+    writer.advance(elapsed: elapsed, retention: retention)
+    let reply = apply(writer.bytes)
+    guard case .advanced(let isFinished) = reply else {
+      Issue.record("an advance is answered as one: \(reply)")
+      return true
+    }
+    return isFinished
+  }
+
   mutating func read(_ request: [UInt8]) -> (outcome: ReadOutcome, json: String) {
     var out = bytes("before")
     var progress = ReadProgress()
     if random.chance(coolPercent, outOf: 100) { disk.cool() }
     let outcome = request.withBytes { raw in
       disk.read { (store) throws(PageMissing) in
-        try machine.read(raw, store: store, progress: &progress, into: &out)
+        try machine.read(raw, present: Timestamp(version), store: store, progress: &progress, into: &out)
       }
     }
     #expect(out.starts(with: bytes("before")))
     return (outcome, text(Array(out.dropFirst(6))))
   }
 
-  mutating func get(_ table: Table, _ path: String, columns: String? = nil) throws -> (
-    outcome: ReadOutcome, json: String
-  ) {
+  mutating func get(
+    _ table: Table, _ path: String, columns: String? = nil, at snapshot: UInt64? = nil
+  ) throws -> (outcome: ReadOutcome, json: String) {
     var writer = ReadWriter()
+    writer.snapshot = snapshot.map { Timestamp($0) }
     try bytes(path).withBytes { (path) throws(Refusal) in
       if let columns {
         try bytes(columns).withBytes { (columns) throws(Refusal) in
@@ -104,14 +117,15 @@ struct Shard {
     return read(writer.bytes)
   }
 
-  mutating func scan(_ table: Table, _ query: [String: String], asLines: Bool = false) throws -> (
-    outcome: ReadOutcome, json: String
-  ) {
-    read(try scanRequest(table, query, asLines: asLines))
+  mutating func scan(
+    _ table: Table, _ query: [String: String], asLines: Bool = false, at snapshot: UInt64? = nil
+  ) throws -> (outcome: ReadOutcome, json: String) {
+    read(try scanRequest(table, query, asLines: asLines, at: snapshot))
   }
 
-  mutating func lookup(_ json: String) throws -> (outcome: ReadOutcome, json: String) {
+  mutating func lookup(_ json: String, at snapshot: UInt64? = nil) throws -> (outcome: ReadOutcome, json: String) {
     var writer = ReadWriter()
+    writer.snapshot = snapshot.map { Timestamp($0) }
     let catalog = machine.catalog
     try bytes(json).withBytes { (json) throws(Refusal) in try writer.lookup(json: json, catalog: catalog) }
     return read(writer.bytes)
@@ -134,8 +148,14 @@ struct Shard {
   /// The invariants of `ShardMachine`: totals and catalog are what the tree says.
   func checkInvariants() {
     var totals = ShardTotals()
+    totals.history = machine.totals.history
+    (totals.history.records, totals.history.bytes) = (0, 0)
     for (key, value) in entries() {
-      totals.rows += 1
+      if key[0] == StateKey.rowKind { totals.rows += 1 }
+      if key[0] == HistoryKey.keptKind {
+        totals.history.records += 1
+        totals.history.bytes += UInt64(key.count + value.count)
+      }
       totals.stateHash &+= key.withBytes { key in value.withBytes { entryHash(key: key, value: $0) } }
     }
     #expect(totals == machine.totals)
@@ -153,8 +173,11 @@ struct Shard {
   }
 }
 
-func scanRequest(_ table: Table, _ query: [String: String], asLines: Bool = false) throws(Refusal) -> [UInt8] {
+func scanRequest(
+  _ table: Table, _ query: [String: String], asLines: Bool = false, at snapshot: UInt64? = nil
+) throws(Refusal) -> [UInt8] {
   var writer = ReadWriter()
+  writer.snapshot = snapshot.map { Timestamp($0) }
   var parameters = ScanParameters()
   parameters.asLines = asLines
   var kept: [UnsafeMutableRawBufferPointer] = []

@@ -147,6 +147,7 @@ package enum Boot {
       seed: Entropy.number())
     settings.scheme = configuration.scheme
     settings.raft.leases = configuration.leases
+    settings.historyRetention = configuration.historyRetention
     let frames = Int(configuration.memory) / Store.pageBytes
     var limits = StoreLimits(framesMax: frames, pagesMax: 64 << 20)
     limits.memory = FrameMemory(

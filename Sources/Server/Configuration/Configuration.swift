@@ -22,6 +22,8 @@ package struct Configuration: Sendable {
   package var leases = true
   /// How long the loop polls before it sleeps while clients work; zero: never.
   package var busyPoll = Nanoseconds.microseconds(200)
+  /// How long versions of rows that were replaced or deleted can still be read; zero: not at all.
+  package var historyRetention = Nanoseconds.seconds(60)
   package var diskLimit: UInt64?
   package var encryptionKeyFile: String?
   package var faults = false
@@ -48,6 +50,7 @@ package struct Configuration: Sendable {
   private static let required: [Setting] = [.cluster, .node, .address, .data, .ca, .certificate, .key, .peers]
   static let memoryMin: UInt64 = 64 << 20
   static let busyPollRange: ClosedRange<UInt64> = 1...1000
+  static let historyRetentionRange: ClosedRange<Nanoseconds> = .seconds(1) ... .seconds(168 * 3600)
 
   /// Checks everything that can be known without opening a file; all that is wrong is said at once.
   package init(_ raw: RawSettings) throws(ConfigurationRefusal) {
@@ -98,6 +101,7 @@ package struct Configuration: Sendable {
     case .memory: memory = try parseMemory(text)
     case .leases: leases = try parseSwitch(text)
     case .busyPoll: busyPoll = try parseBusyPoll(text)
+    case .historyRetention: historyRetention = try parseRetention(text)
     case .diskLimit: diskLimit = text == "none" ? nil : try parseSize(text)
     case .encryptionKeyFile: encryptionKeyFile = text == "none" ? nil : text
     case .faults: faults = try parseSwitch(text)
@@ -144,6 +148,13 @@ extension Configuration {
       throw ValueRefusal("write `off`, or a time from 1us to 1000us")
     }
     return .microseconds(time)
+  }
+
+  /// `off`, or a time of at least a second.
+  private func parseRetention(_ text: String) throws(ValueRefusal) -> Nanoseconds {
+    if text == "off" { return .zero }
+    if let time = parseTime(text), Self.historyRetentionRange.contains(time) { return time }
+    throw ValueRefusal("write `off`, or a time from 1s to 168h, such as 30s, 5m or 2h")
   }
 
   /// `n1=127.0.0.1:7101,n2=127.0.0.1:7102`, for the environment and flags.
@@ -256,6 +267,7 @@ extension Configuration {
       case .memory: formatSize(memory)
       case .leases: leases ? "on" : "off"
       case .busyPoll: busyPoll == .zero ? "off" : "\(busyPoll.rawValue / 1000)us"
+      case .historyRetention: historyRetention == .zero ? "off" : formatTime(historyRetention)
       case .diskLimit: diskLimit.map(formatSize) ?? "none"
       case .encryptionKeyFile: encryptionKeyFile.map(formatText) ?? "none"
       case .faults: faults ? "on" : "off"

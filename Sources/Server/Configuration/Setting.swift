@@ -2,6 +2,7 @@
 package enum Setting: String, CaseIterable, Sendable {
   case cluster, node, address, data, ca, certificate, key, peers, cores, lanes, pin, memory, leases
   case busyPoll = "busy-poll"
+  case historyRetention = "history-retention"
   case diskLimit = "disk-limit"
   case encryptionKeyFile = "encryption-key-file"
   case faults, insecure, log

@@ -1,5 +1,7 @@
 // Texts of settings to values: sizes, switches, addresses. Each says what it would have taken.
 
+import Primitives
+
 /// Why a text is no value of its kind.
 struct ValueRefusal: Error, Equatable {
   let reason: String
@@ -29,6 +31,24 @@ func formatSize(_ bytes: UInt64) -> String {
   }
   return String(bytes)
 }
+
+/// `30s`, `5m`, `2h`; nil for anything else.
+func parseTime(_ text: String) -> Nanoseconds? {
+  guard let unit = text.last, let length = timeUnits.first(where: { $0.name == unit })?.seconds,
+    let number = UInt64(text.dropLast()), number <= 1_000_000
+  else { return nil }
+  return .seconds(number * length)
+}
+
+/// The shortest way to write a time of whole seconds.
+func formatTime(_ time: Nanoseconds) -> String {
+  let seconds = time.rawValue / 1_000_000_000
+  let unit = timeUnits.first { seconds % $0.seconds == 0 } ?? ("s", 1)
+  return "\(seconds / unit.seconds)\(unit.name)"
+}
+
+/// Longest first.
+private let timeUnits: [(name: Character, seconds: UInt64)] = [("h", 3600), ("m", 60), ("s", 1)]
 
 /// A text as YAML reads it back: plain when it has nothing that YAML could take for its own.
 func formatText(_ text: String) -> String {

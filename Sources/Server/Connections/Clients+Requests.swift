@@ -68,9 +68,10 @@ extension Clients {
     switch Router.route(head) {
     case .operation(let operation):
       submit(operation, head, view.startedAt, handle, connection, session)
-    case .stream(let query, let rowsMax):
+    case .stream(let query, let rowsMax, let snapshot):
       let timeout = Nanoseconds.milliseconds(Router.timeoutMilliseconds(head) ?? Router.timeoutDefault)
-      connection.streams[handle.rawValue] = RowStream(query: query, rowsLeft: rowsMax, timeout: timeout)
+      connection.streams[handle.rawValue] = RowStream(
+        query: query, rowsLeft: rowsMax, timeout: timeout, snapshot: snapshot)
       fetch(handle, connection, session)
     case .probe(let probe): answer(probe, to: handle, session)
     case .refused(let problem, let allow): answer(problem, allow: allow, to: handle, session)

@@ -15,7 +15,7 @@ extension Clients {
       PendingRequest(
         connection: connection.number, slot: Int32(connection.slot), kind: .scan, isStream: true, stream: handle,
         startedAt: now))
-    ask(Request(id: id, deadline: now + stream.timeout, operation: .scan(stream.nextPage)), .scan)
+    ask(Request(id: id, deadline: now + stream.timeout, operation: stream.nextRead), .scan)
   }
 
   /// The client has read most of what was there.
@@ -30,7 +30,7 @@ extension Clients {
     if !stream.hasBegun {
       stream.hasBegun = true
       counters.answers[2] += 1
-      answers.beginLines(handle, of: session)
+      answers.beginLines(handle, snapshot: reply.snapshot, of: session)
     }
     if let left = stream.rowsLeft { stream.rowsLeft = left - min(left, lines(in: reply.body)) }
     let waiting = reply.body.withUnsafeBytes { session.write(handle, $0) }

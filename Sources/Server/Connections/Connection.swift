@@ -54,8 +54,16 @@ struct RowStream {
 
   static let pageRows: UInt64 = 1000
 
-  /// The query of the next page.
-  var nextPage: ScanQuery {
+  /// Nil: each page shows its own present.
+  var snapshot: Timestamp?
+
+  /// The read of the next page.
+  var nextRead: Operation {
+    let read = Operation.scan(nextPage)
+    return snapshot.map { .snapshot($0, read) } ?? read
+  }
+
+  private var nextPage: ScanQuery {
     var page = query
     page.lines = true
     page.limit = Array(String(min(Self.pageRows, rowsLeft ?? Self.pageRows)).utf8)
@@ -95,6 +103,7 @@ enum RequestKind: UInt8, CaseIterable {
     case .get: self = .read
     case .put, .patch, .delete: self = .write
     case .scan, .lookup: self = .scan
+    case .snapshot(_, let read): self = RequestKind(read)
     case .batch: self = .batch
     default: self = .other
     }

@@ -29,6 +29,7 @@ package final class Answers {
     if let problem = reply.problem { return send(problem, to: handle, of: session) }
     head.answer(Int(reply.status))
     if let etag = reply.etag { addETag(etag) }
+    if let snapshot = reply.snapshot { head.add("fs-snapshot", snapshot.rawValue) }
     if let location = reply.location { location.withUnsafeBytes { head.add("location", $0) } }
     guard !reply.body.isEmpty else {
       session.respond(handle, head)
@@ -62,8 +63,9 @@ package final class Answers {
   }
 
   /// Begins a stream of lines.
-  func beginLines(_ handle: StreamHandle, of session: HTTP2ServerSession) {
+  func beginLines(_ handle: StreamHandle, snapshot: Timestamp?, of session: HTTP2ServerSession) {
     head.answer(200)
+    if let snapshot { head.add("fs-snapshot", snapshot.rawValue) }
     head.add("content-type", "application/x-ndjson")
     session.respondStreaming(handle, head)
   }

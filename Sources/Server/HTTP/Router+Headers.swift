@@ -22,8 +22,13 @@ extension Router {
     if head.transaction != nil { return notSupported("fs-transaction") }
     if head.idempotencyKey != nil { return notSupported("idempotency-key") }
     if let read = head.read, !read.equals("linearizable") {
-      if read.equals("follower") || read.starts(with: "snapshot=") { return notSupported("fs-read: \(read.text)") }
-      return Problem(.invalidArgument, "`fs-read` is `linearizable`, `follower` or `snapshot=…`, not `\(read.text)`.")
+      if read.equals("follower") { return notSupported("fs-read: follower") }
+      guard snapshot(read) != nil else {
+        return Problem(
+          .invalidArgument,
+          "`fs-read` is `linearizable`, `follower` or `snapshot=N` with the number that an answer's `fs-snapshot` or `etag` "
+            + "has, not `\(read.text)`.")
+      }
     }
     if head.timeout != nil, timeoutMilliseconds(head) == nil {
       return Problem(.invalidArgument, "`fs-timeout-ms` is a number of milliseconds from 1 to \(timeoutMax).")
@@ -37,6 +42,26 @@ extension Router {
       .contentType:
       true
     default: false
+    }
+  }
+
+  private static func snapshot(_ read: UnsafeRawBufferPointer) -> Timestamp? {
+    guard read.starts(with: "snapshot=" as StaticString), let equals = read.firstIndex(of: UInt8(ascii: "=")),
+      let version = Condition.version(etag: UnsafeRawBufferPointer(rebasing: read[(equals + 1)...])),
+      version > .zero, version.rawValue < .max
+    else { return nil }
+    return version
+  }
+
+  /// The same read of the past.
+  static func atSnapshot(_ read: UnsafeRawBufferPointer, _ route: Route) -> Route {
+    guard let snapshot = snapshot(read) else { return route }
+    switch route {
+    case .operation(let operation) where operation.hasSnapshots: return .operation(.snapshot(snapshot, operation))
+    case .stream(let query, let rowsMax, _): return .stream(query, rowsMax: rowsMax, snapshot: snapshot)
+    case .refused: return route
+    default:
+      return .refused(Problem(.invalidArgument, "`fs-read: snapshot` belongs to reads of rows: get, scan and lookup."))
     }
   }
 

@@ -7,7 +7,7 @@ import Transport
 package enum Route: Equatable {
   case operation(Operation)
   /// A scan whose rows are streamed as lines, all of them or at most so many.
-  case stream(ScanQuery, rowsMax: UInt64?)
+  case stream(ScanQuery, rowsMax: UInt64?, snapshot: Timestamp? = nil)
   case probe(Probe)
   /// Refused before the node heard of it; `allow` accompanies 405.
   case refused(Problem, allow: String? = nil)
@@ -36,6 +36,11 @@ package enum Router {
     }
     let target = Target(head.target)
     guard target.isWellFormed, target.count >= 2, target[0].equals("v1") else { return unknownPath(head) }
+    guard let read = head.read, !read.equals("linearizable") else { return place(head, target) }
+    return atSnapshot(read, place(head, target))
+  }
+
+  private static func place(_ head: RequestHead, _ target: Target) -> Route {
     let collection = target[1]
     if collection.equals("tables") { return tables(head, target) }
     guard target.count == 2 else { return deepPath(head, target) }

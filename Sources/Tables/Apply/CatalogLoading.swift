@@ -21,7 +21,7 @@ private func forEachRow(
   while isOnRow {
     let key = Array(try cursor.key())
     guard key.starts(with: prefix) else { return }
-    let values = table.values(row: try cursor.value().rest(StoredValue.versionBytes))
+    let values = table.values(row: StoredValue.row(try cursor.value()))
     body(key.withBytes { table.values(key: $0.rest(prefix.count)) }, values)
     isOnRow = try cursor.next()
   }

@@ -37,14 +37,15 @@ extension ShardMachine {
   ) throws(PrepareFailure) -> Reply {
     guard let number = number(&reader, as: UInt32.self), reader.isAtEnd else { return .malformed }
     guard let table = catalog.table(TableID(number)), !table.id.isSystem else { return .tableNotFound }
-    try stageDelete(SystemTables.tables, [.text(table.nameBytes)], store)
+    try stageDelete(SystemTables.tables, [.text(table.nameBytes)], version, store)
     try stagePut(
       SystemTables.dropped, [.int64(Int64(number))], [.text(table.nameBytes)], version, store)
     staging.catalogChanges.append(.dropped(table))
     return .tableDropped(table.id)
   }
 
-  /// Removes some rows of a dropped table; with the last ones, the note that it was dropped.
+  /// Removes some rows of a dropped table; with the last ones, the note that it was dropped. Nobody can ask for the rows of
+  /// a table that is gone, so none of them is kept.
   func purge(
     _ reader: inout ByteReader, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> Reply {
@@ -61,7 +62,7 @@ extension ShardMachine {
       }
     }
     if victims.isAll {
-      try stageDelete(SystemTables.dropped, [.int64(Int64(number))], store)
+      try stageDelete(SystemTables.dropped, [.int64(Int64(number))], version, store)
       staging.catalogChanges.append(.purged(id))
     }
     return .purged(rows: victims.rows.count, isFinished: victims.isAll)
@@ -122,17 +123,20 @@ extension ShardMachine {
     let stateKey = StateKey.rowPrefix(table.id) + table.key(key)
     try stateKey.withBytes { (stateKey) throws(PrepareFailure) in
       let found = try find(stateKey, store)
-      let start = staging.beginValue(version)
+      let (previous, kept) = displace(found, version)
+      let start = staging.beginValue(version, previous: previous)
       table.row(row).withBytes { staging.appendValue($0) }
-      try staging.put(stateKey, valueStart: start, old: found?.hash, shard: shard, store: store)
+      try staging.put(stateKey, valueStart: start, old: found?.hash, keeping: kept, shard: shard, store: store)
     }
   }
 
-  private func stageDelete(_ table: Table, _ key: [Value], _ store: Store) throws(PrepareFailure) {
+  private func stageDelete(
+    _ table: Table, _ key: [Value], _ version: Timestamp, _ store: Store
+  ) throws(PrepareFailure) {
     let stateKey = StateKey.rowPrefix(table.id) + table.key(key)
     try stateKey.withBytes { (stateKey) throws(PrepareFailure) in
       guard let found = try find(stateKey, store) else { preconditionFailure("the catalog is what the tree says") }
-      try staging.delete(stateKey, old: found.hash, shard: shard, store: store)
+      try delete(stateKey, found, version, store)
     }
   }
 }

@@ -29,7 +29,7 @@ extension ShardMachine {
   }
 
   private func abandoned(_ reply: Reply) -> Reply {
-    staging.abandon()
+    staging.abandon(totals.history)
     return reply
   }
 
@@ -62,7 +62,7 @@ extension ShardMachine {
     case .patch: return try patch(view, table, found, version, store)
     case .delete:
       guard let found else { return .rowNotFound }
-      try staging.delete(view.stateKey, old: found.hash, shard: shard, store: store)
+      try delete(view.stateKey, found, version, store)
       return .deleted(version)
     case .check:
       if found == nil, view.condition == .none { return .rowNotFound }
@@ -74,9 +74,10 @@ extension ShardMachine {
     _ view: OperationView, _ table: Table, _ found: Found?, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> RowOutcome {
     guard RowView(view.body, table).isValid() else { return .malformed }
-    let start = staging.beginValue(version)
+    let (previous, kept) = displace(found, version)
+    let start = staging.beginValue(version, previous: previous)
     staging.appendValue(view.body)
-    try staging.put(view.stateKey, valueStart: start, old: found?.hash, shard: shard, store: store)
+    try staging.put(view.stateKey, valueStart: start, old: found?.hash, keeping: kept, shard: shard, store: store)
     return found == nil ? .created(version) : .replaced(version)
   }
 
@@ -84,17 +85,18 @@ extension ShardMachine {
     _ view: OperationView, _ table: Table, _ found: Found?, _ version: Timestamp, _ store: Store
   ) throws(PrepareFailure) -> RowOutcome {
     guard let found else { return .rowNotFound }
-    let start = staging.beginValue(version)
+    let (previous, kept) = displace(found, version)
+    let start = staging.beginValue(version, previous: previous)
     let count: Int?
-    switch found.row {
-    case .tree(let row): count = appendPatched(view.body, table, row)
+    switch found.stored {
+    case .tree(let stored): count = appendPatched(view.body, table, StoredValue.row(stored))
     case .staged(let range):
       let copy = Array(staging.bytes[range])
-      count = copy.withBytes { appendPatched(view.body, table, $0) }
+      count = copy.withBytes { appendPatched(view.body, table, StoredValue.row($0)) }
     }
     guard let count else { return .malformed }
     guard count <= TableLimits.rowBytesMax else { return .rowTooLarge(UInt64(count)) }
-    try staging.put(view.stateKey, valueStart: start, old: found.hash, shard: shard, store: store)
+    try staging.put(view.stateKey, valueStart: start, old: found.hash, keeping: kept, shard: shard, store: store)
     return .patched(version)
   }
 
@@ -117,14 +119,16 @@ extension ShardMachine {
     enum Place {
       /// Valid until the next call of the store.
       case tree(UnsafeRawBufferPointer)
-      /// In `staging.bytes`.
+      /// In `staging.bytes`: put by this command.
       case staged(Range<Int>)
     }
 
     var version: Timestamp
+    /// Leads to the version before.
+    var previous: UInt16
     /// What the entry adds to the state hash.
     var hash: UInt64
-    var row: Place
+    var stored: Place
   }
 
   func find(_ stateKey: UnsafeRawBufferPointer, _ store: Store) throws(PrepareFailure) -> Found? {
@@ -133,14 +137,16 @@ extension ShardMachine {
     do throws(PageMissing) { value = try store.get(shard, stateKey) } catch { throw .missing(error) }
     guard let value else { return nil }
     return Found(
-      version: StoredValue.version(value), hash: entryHash(key: stateKey, value: value),
-      row: .tree(value.rest(StoredValue.versionBytes)))
+      version: StoredValue.version(value), previous: StoredValue.previous(value),
+      hash: entryHash(key: stateKey, value: value), stored: .tree(value))
   }
 
   private func staged(_ step: Staging.Step) -> Found? {
-    guard let value = step.value, let hash = step.newHash else { return nil }
-    let version = staging.bytes.withBytes { StoredValue.version($0.part(value.lowerBound, value.count)) }
-    return Found(
-      version: version, hash: hash, row: .staged(value.lowerBound + StoredValue.versionBytes..<value.upperBound))
+    guard let range = step.value, let hash = step.newHash else { return nil }
+    return staging.bytes.withBytes {
+      let value = $0.part(range.lowerBound, range.count)
+      return Found(
+        version: StoredValue.version(value), previous: StoredValue.previous(value), hash: hash, stored: .staged(range))
+    }
   }
 }

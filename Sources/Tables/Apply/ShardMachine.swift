@@ -34,7 +34,7 @@ package final class ShardMachine {
     _ command: UnsafeRawBufferPointer, version: Timestamp, store: Store
   ) throws(PrepareFailure) -> Reply {
     precondition(version > .zero, "version 0 stands for no row")
-    staging.begin()
+    staging.begin(totals.history)
     do throws(PrepareFailure) {
       let reply = try decide(command, version, store)
       commit(store)
@@ -57,6 +57,7 @@ package final class ShardMachine {
     case .dropTable: return try dropTable(&reader, version, store)
     case .purge: return try purge(&reader, version, store)
     case .revoke: return try revoke(&reader, version, store)
+    case .advance: return try advance(&reader, version, store)
     }
   }
 
@@ -71,35 +72,41 @@ package final class ShardMachine {
   // MARK: Pass two
 
   private func commit(_ store: Store) {
-    for step in staging.steps {
-      let key = step.key.lowerBound
-      staging.bytes.withBytes { bytes in
-        let keyBytes = bytes.part(key, step.key.count)
-        if let value = step.value {
-          store.put(shard, keyBytes, bytes.part(value.lowerBound, value.count))
-        } else {
-          let existed = store.delete(shard, keyBytes)
-          precondition(existed, "only rows that exist are deleted")
-        }
+    staging.bytes.withBytes { bytes in
+      for step in staging.steps {
+        carryOut(step, bytes, store)
+        totals.count(step)
       }
-      totals.count(step)
     }
+    totals.stateHash &+= staging.keptHash
+    totals.history = staging.history
     if !staging.steps.isEmpty { changes += 1 }
     if staging.isStoreTouched { store.endWrite() }
     for change in staging.catalogChanges { catalog.take(change) }
+  }
+
+  private func carryOut(_ step: Staging.Step, _ bytes: UnsafeRawBufferPointer, _ store: Store) {
+    let key = bytes.part(step.key.lowerBound, step.key.count)
+    let value = step.value.map { bytes.part($0.lowerBound, $0.count) }
+    let kept = step.kept.map { bytes.part($0.lowerBound, $0.count) }
+    switch (value, kept) {
+    case (.some(let value), nil): store.put(shard, key, value)
+    case (.some(let value), .some(let kept)): store.put(shard, key, value, keepingOldAs: kept)
+    case (nil, .some(let kept)): store.delete(shard, key, keepingOldAs: kept)
+    case (nil, nil):
+      let existed = store.delete(shard, key)
+      precondition(existed, "only rows that exist are deleted")
+    }
   }
 }
 
 extension ShardTotals {
   fileprivate mutating func count(_ step: Staging.Step) {
-    if let old = step.oldHash {
-      stateHash &-= old
-      rows -= 1
-    }
-    if let new = step.newHash {
-      stateHash &+= new
-      rows += 1
-    }
+    if let old = step.oldHash { stateHash &-= old }
+    if let new = step.newHash { stateHash &+= new }
+    guard step.isRow else { return }
+    if step.oldHash != nil { rows -= 1 }
+    if step.newHash != nil { rows += 1 }
   }
 }
 

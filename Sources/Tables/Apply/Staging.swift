@@ -9,6 +9,10 @@ struct Staging {
     var key: Range<Int>
     /// The value to put; nil to delete.
     var value: Range<Int>?
+    /// The key under which what was there before is kept.
+    var kept: Range<Int>?
+    /// Of a row, and not of its history.
+    var isRow: Bool
     /// What the entry adds to the state hash before and after; nil when it is not there.
     var oldHash: UInt64?
     var newHash: UInt64?
@@ -26,6 +30,13 @@ struct Staging {
   private(set) var steps: [Step] = []
   private(set) var bytes: [UInt8] = []
   var catalogChanges: [CatalogChange] = []
+  /// The history's totals as the command leaves them.
+  var history = HistoryTotals()
+  /// More of the history is due to be dropped.
+  var isHistoryUnfinished = false
+  /// Versions that this command keeps, and what they add to the state hash.
+  private var keptCount: UInt16 = 0
+  private(set) var keptHash: UInt64 = 0
   /// Something was prepared, whether or not it stays staged.
   private(set) var isStoreTouched = false
   /// Whether many steps are to come that look for each other: then `latest` is kept.
@@ -34,7 +45,11 @@ struct Staging {
   private var latest: [UInt64: Int] = [:]
   var builder = RowBuilder()
 
-  mutating func begin() {
+  mutating func begin(_ history: HistoryTotals) {
+    self.history = history
+    isHistoryUnfinished = false
+    keptCount = 0
+    keptHash = 0
     steps.removeAll(keepingCapacity: true)
     bytes.removeAll(keepingCapacity: true)
     if !latest.isEmpty { latest.removeAll(keepingCapacity: true) }
@@ -44,7 +59,9 @@ struct Staging {
   }
 
   /// Takes back all steps: the batch failed.
-  mutating func abandon() {
+  mutating func abandon(_ history: HistoryTotals) {
+    self.history = history
+    keptHash = 0
     steps.removeAll(keepingCapacity: true)
     catalogChanges.removeAll(keepingCapacity: true)
   }
@@ -62,9 +79,17 @@ struct Staging {
   }
 
   /// Appends bytes of a value under construction; returns where they start.
-  mutating func beginValue(_ version: Timestamp) -> Int {
+  mutating func beginValue(_ version: Timestamp, previous: UInt16) -> Int {
     let start = bytes.count
     bytes.appendLittleEndian(version.rawValue)
+    bytes.appendLittleEndian(previous)
+    return start
+  }
+
+  /// Appends a value that is no row; returns where it starts.
+  mutating func appendNote(_ append: (inout [UInt8]) -> Void) -> Int {
+    let start = bytes.count
+    append(&bytes)
     return start
   }
 
@@ -77,35 +102,72 @@ struct Staging {
 
   /// Lets the store prepare a put of what was appended since `valueStart`, and notes it.
   mutating func put(
-    _ key: UnsafeRawBufferPointer, valueStart: Int, old: UInt64?, shard: ShardID, store: Store
+    _ key: UnsafeRawBufferPointer, valueStart: Int, old: UInt64?, keeping kept: KeptVersion? = nil, isRow: Bool = true,
+    shard: ShardID, store: Store
   ) throws(PrepareFailure) {
     let value = valueStart..<bytes.count
-    try prepared { () throws(PrepareFailure) in try store.prepareWrite(shard, key, valueCount: value.count) }
+    isStoreTouched = true
+    try store.prepareWrite(shard, key, valueCount: value.count)
+    let keptKey = try prepare(kept, shard, store)
     let hash = bytes.withBytes { entryHash(key: key, value: $0.part(value.lowerBound, value.count)) }
-    add(key, value: value, old: old, new: hash)
+    add(key, Step(key: 0..<0, value: value, kept: keptKey, isRow: isRow, oldHash: old, newHash: hash, previous: -1))
   }
 
   mutating func delete(
-    _ key: UnsafeRawBufferPointer, old: UInt64, shard: ShardID, store: Store
+    _ key: UnsafeRawBufferPointer, old: UInt64, keeping kept: KeptVersion? = nil, isRow: Bool = true, shard: ShardID,
+    store: Store
   ) throws(PrepareFailure) {
-    try prepared { () throws(PrepareFailure) in try store.prepareDelete(shard, key) }
-    add(key, value: nil, old: old, new: nil)
-  }
-
-  private mutating func prepared(_ body: () throws(PrepareFailure) -> Void) throws(PrepareFailure) {
     isStoreTouched = true
-    try body()
+    try store.prepareDelete(shard, key)
+    let keptKey = try prepare(kept, shard, store)
+    add(key, Step(key: 0..<0, value: nil, kept: keptKey, isRow: isRow, oldHash: old, newHash: nil, previous: -1))
   }
 
-  private mutating func add(_ key: UnsafeRawBufferPointer, value: Range<Int>?, old: UInt64?, new: UInt64?) {
+  private mutating func add(_ key: UnsafeRawBufferPointer, _ new: Step) {
+    var step = new
     let start = bytes.count
     bytes.append(contentsOf: key)
-    var previous = -1
+    step.key = start..<bytes.count
     if isBatch {
       let hash = stableHash(key)
-      previous = latest[hash] ?? -1
+      step.previous = latest[hash] ?? -1
       latest[hash] = steps.count
     }
-    steps.append(Step(key: start..<bytes.count, value: value, oldHash: old, newHash: new, previous: previous))
+    steps.append(step)
   }
+
+  // MARK: Keeping
+
+  /// The place in the history for a version that `version` replaces or deletes, and its share of the totals.
+  mutating func keep(_ stored: UnsafeRawBufferPointer, until version: Timestamp) -> KeptVersion {
+    let ordinal = keptCount
+    precondition(ordinal < StoredValue.noPrevious, "a command has fewer operations than there are ordinals")
+    keptCount += 1
+    let start = bytes.count
+    HistoryKey.appendKept(version, ordinal, to: &bytes)
+    let key = start..<bytes.count
+    let hash = bytes.withBytes { entryHash(key: $0.part(key.lowerBound, key.count), value: stored) }
+    return KeptVersion(ordinal: ordinal, key: key, hash: hash, bytes: key.count + stored.count)
+  }
+
+  private mutating func prepare(
+    _ kept: KeptVersion?, _ shard: ShardID, _ store: Store
+  ) throws(PrepareFailure) -> Range<Int>? {
+    guard let kept else { return nil }
+    try bytes.withBytes { (all) throws(PrepareFailure) in
+      try store.prepareKeep(shard, as: all.part(kept.key.lowerBound, kept.key.count))
+    }
+    history.count(kept.hash, bytes: kept.bytes)
+    keptHash &+= kept.hash
+    return kept.key
+  }
+}
+
+/// A version on its way into the history.
+struct KeptVersion {
+  var ordinal: UInt16
+  /// In `Staging.bytes`.
+  var key: Range<Int>
+  var hash: UInt64
+  var bytes: Int
 }

@@ -3,13 +3,14 @@ import Primitives
 // A command: what stands in the log, and all that `apply` reads besides the shard's state.
 //
 //     format     1        1
-//     kind       1        1 operation, 2 batch, 3 create table, 4 drop table, 5 purge, 6 revoke
+//     kind       1        1 operation, 2 batch, 3 create table, 4 drop table, 5 purge, 6 revoke, 7 advance
 //
 //     operation:          one operation
 //     batch:     2, …     count, so many operations
 //     create:    …        table description, id 0
 //     drop:      4        table id
 //     purge:     4, 2     table id, rows at most
+//     advance:   4, 4     milliseconds that have passed, milliseconds that older versions are kept (0: not at all)
 //     revoke:    1, 8, …  kind, microseconds since 1970 when it expires anyway (least int64: never), sized serial
 //
 //     an operation:
@@ -31,6 +32,7 @@ enum CommandKind: UInt8 {
   case dropTable = 4
   case purge = 5
   case revoke = 6
+  case advance = 7
 }
 
 package enum OperationKind: UInt8, Sendable, CaseIterable {

@@ -157,6 +157,14 @@ package struct CommandWriter {
     bytes.append(contentsOf: writer.bytes)
   }
 
+  /// Moves the shard's clock on, and drops older versions that are older than `retention`, a bounded step at a time: to be
+  /// repeated while the reply says that more is due. Both in milliseconds.
+  package mutating func advance(elapsed: UInt32, retention: UInt32) {
+    begin(.advance)
+    bytes.appendLittleEndian(elapsed)
+    bytes.appendLittleEndian(retention)
+  }
+
   private mutating func begin(_ kind: CommandKind) {
     bytes.removeAll(keepingCapacity: true)
     bytes.append(CommandFormat.version)

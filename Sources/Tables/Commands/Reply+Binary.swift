@@ -80,6 +80,9 @@ extension Reply {
       writer.write(UInt8(isFinished ? 1 : 0))
     case .revoked: writer.write(10 as UInt8)
     case .malformed: writer.write(11 as UInt8)
+    case .advanced(let isFinished):
+      writer.write(12 as UInt8)
+      writer.write(UInt8(isFinished ? 1 : 0))
     }
   }
 
@@ -110,6 +113,9 @@ extension Reply {
       self = .purged(rows: rows, isFinished: flag != 0)
     case 10: self = .revoked
     case 11: self = .malformed
+    case 12:
+      let flag: UInt8 = try reader.read()
+      self = .advanced(isFinished: flag != 0)
     default: throw .invalid("an unknown reply")
     }
   }

@@ -104,6 +104,8 @@ package enum Reply: Hashable, Sendable {
   /// How many rows were removed, and whether none is left.
   case purged(rows: Int, isFinished: Bool)
   case revoked
+  /// False: more older versions are due, to be dropped by the next such command.
+  case advanced(isFinished: Bool)
   /// The bytes are no command of ours: a bug of the one who made them.
   case malformed
 
@@ -112,7 +114,7 @@ package enum Reply: Hashable, Sendable {
     switch self {
     case .row(let outcome): outcome.refusal(table: table)
     case .batchFailed(let operation, let outcome): outcome.refusal(table: table, operation: operation)
-    case .batch, .tableCreated, .tableDropped, .purged, .revoked: nil
+    case .batch, .tableCreated, .tableDropped, .purged, .revoked, .advanced: nil
     case .tableExists:
       Refusal(.tableExists, "There is a table of this name: drop it first, or choose another name.", table: table)
     case .tableNotFound: RowOutcome.tableNotFound.refusal(table: table)

@@ -13,6 +13,10 @@ package enum ReadOutcome: Hashable, Sendable {
   case schemaChanged
   /// The lookup's rows are more than a page may have.
   case tooLarge
+  /// The versions of that time are dropped already, or were never kept.
+  case snapshotTooOld(horizon: Timestamp)
+  /// No command has this version yet.
+  case snapshotInFuture(present: Timestamp)
   /// The bytes are no read of ours: a bug of the one who made them.
   case malformed
 
@@ -35,6 +39,15 @@ package enum ReadOutcome: Hashable, Sendable {
         .tooLarge,
         "The rows found are over \(TableLimits.pageBytesMax) bytes: ask for fewer keys or columns at a time.",
         table: table, limit: TableLimits.pageBytesMax)
+    case .snapshotTooOld(let horizon):
+      Refusal(
+        .snapshotTooOld,
+        "Versions as old as this snapshot are not kept: the oldest that can be read is \(horizon). Begin again with a new "
+          + "one, or keep older versions for longer (setting history-retention).", table: table)
+    case .snapshotInFuture(let present):
+      Refusal(
+        .invalidArgument, "The snapshot lies in the future: the newest is \(present). Take it from an answer.",
+        table: table)
     case .malformed: RowOutcome.malformed.refusal(table: table)
     }
   }
@@ -59,6 +72,12 @@ package enum ReadOutcome: Hashable, Sendable {
     case .schemaChanged: tag = 5
     case .tooLarge: tag = 6
     case .malformed: tag = 7
+    case .snapshotTooOld(let horizon):
+      tag = 8
+      version = horizon.rawValue
+    case .snapshotInFuture(let present):
+      tag = 9
+      version = present.rawValue
     }
     writer.write(ReadOutcome.formatVersion)
     writer.write(tag)
@@ -82,6 +101,8 @@ package enum ReadOutcome: Hashable, Sendable {
     case 5: self = .schemaChanged
     case 6: self = .tooLarge
     case 7: self = .malformed
+    case 8: self = .snapshotTooOld(horizon: version)
+    case 9: self = .snapshotInFuture(present: version)
     default: throw .invalid("an unknown answer to a read")
     }
   }

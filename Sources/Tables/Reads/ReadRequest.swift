@@ -2,11 +2,12 @@ import Primitives
 
 // A read: what a node asks of the shard's leader, on the same node or another one.
 //
-//     format     1        1
+//     format     1        2
 //     kind       1        1 get, 2 lookup, 3 scan
 //     table      4
 //     schema     4        the schema version that it was encoded for
 //     columns    2, 2n    how many and their ids; FFFF and nothing: all
+//     snapshot   8        the version up to which commands count; 2^64 - 1: all, the present
 //
 //     get:       2, n     length, state key
 //     lookup:    2, …     count, so many keys, each 2, n
@@ -22,10 +23,11 @@ enum ReadKind: UInt8 {
 }
 
 enum ReadFormat {
-  static let version: UInt8 = 1
+  static let version: UInt8 = 2
   static let allColumns: UInt16 = 0xFFFF
   static let descending: UInt8 = 1
   static let lines: UInt8 = 2
+  static let present = UInt64.max
 }
 
 /// What a scan asks for. Texts are the values of the query's parameters, still percent-encoded.
@@ -46,6 +48,8 @@ package struct ScanParameters {
 /// Makes reads from requests. One read at a time stands in `bytes`; keep the writer and use it again.
 package struct ReadWriter {
   package private(set) var bytes: [UInt8] = []
+  /// What the next reads see: the rows as the command with this version left them; nil: the present.
+  package var snapshot: Timestamp?
 
   package init() {}
 
@@ -126,9 +130,13 @@ package struct ReadWriter {
   }
 
   private mutating func appendColumns(_ table: Table, _ indexes: [Int]?) {
-    guard let indexes else { return bytes.appendLittleEndian(ReadFormat.allColumns) }
-    bytes.appendLittleEndian(UInt16(indexes.count))
-    for index in indexes { bytes.appendLittleEndian(table.plans[index].id) }
+    if let indexes {
+      bytes.appendLittleEndian(UInt16(indexes.count))
+      for index in indexes { bytes.appendLittleEndian(table.plans[index].id) }
+    } else {
+      bytes.appendLittleEndian(ReadFormat.allColumns)
+    }
+    bytes.appendLittleEndian(snapshot?.rawValue ?? ReadFormat.present)
   }
 
   private mutating func key(_ table: Table, _ append: (inout [UInt8]) throws(Refusal) -> Void) throws(Refusal) {

@@ -1,9 +1,10 @@
 import Primitives
 import Store
 
-// Reads of the present state. A read that misses a page is run again when the page has come; what it has printed until
-// then stays, as long as the shard has not changed meanwhile. So a page of a scan shows one moment, and a long one over
-// pages that are not in memory does not start from its beginning at every miss.
+// Reads of the present state, or of a snapshot. A read that misses a page is run again when the page has come; what it has
+// printed until then stays, as long as the shard has not changed meanwhile; what was printed of a snapshot stays anyway. So
+// a page of a scan shows one moment, and a long one over pages that are not in memory does not start from its beginning at
+// every miss.
 
 /// How far a read has come. Start with a new one; hand the same to every run of the same read.
 package struct ReadProgress: Sendable {
@@ -34,23 +35,27 @@ package struct ReadProgress: Sendable {
 
 extension ShardMachine {
   /// Answers one read (`ReadWriter`), appending JSON to `out`. When it throws, load the page and call it again with the
-  /// same `progress` and with `out` as it was left. When there is no JSON to give, `out` is as before.
+  /// same `progress` and with `out` as it was left. When there is no JSON to give, `out` is as before. `present` is the
+  /// version of the last command applied.
   package func read(
-    _ request: UnsafeRawBufferPointer, store: Store, progress: inout ReadProgress, into out: inout [UInt8]
+    _ request: UnsafeRawBufferPointer, present: Timestamp, store: Store, progress: inout ReadProgress,
+    into out: inout [UInt8]
   ) throws(PageMissing) -> ReadOutcome {
+    let view: ReadView
+    do throws(DecodeError) { view = try ReadView(request) } catch { return .malformed }
     let start = progress.start ?? out.count
-    if progress.start == nil || progress.changes != changes { progress.restart(at: start, changes) }
+    let isStale = view.snapshot == nil && progress.changes != changes
+    if progress.start == nil || isStale { progress.restart(at: start, changes) }
     out.removeLast(out.count - progress.end)
-    let outcome = try answer(request, store, &progress, &out)
+    let outcome = try answer(view, present, store, &progress, &out)
     if !outcome.isSuccess { out.removeLast(out.count - start) }
     return outcome
   }
 
   private func answer(
-    _ request: UnsafeRawBufferPointer, _ store: Store, _ progress: inout ReadProgress, _ out: inout [UInt8]
+    _ view: ReadView, _ present: Timestamp, _ store: Store, _ progress: inout ReadProgress, _ out: inout [UInt8]
   ) throws(PageMissing) -> ReadOutcome {
-    let view: ReadView
-    do throws(DecodeError) { view = try ReadView(request) } catch { return .malformed }
+    if let refusal = refusal(of: view.snapshot, present) { return refusal }
     guard let table = catalog.table(view.table) else { return .tableNotFound }
     guard table.schema == view.schema else { return .schemaChanged }
     guard let read = TableRead(view, table, shard, store) else { return .malformed }
@@ -62,6 +67,16 @@ extension ShardMachine {
   }
 }
 
+extension ShardMachine {
+  /// Older versions are there between the horizon and the present.
+  private func refusal(of snapshot: Timestamp?, _ present: Timestamp) -> ReadOutcome? {
+    guard let snapshot, snapshot != present else { return nil }
+    if snapshot > present { return .snapshotInFuture(present: present) }
+    let horizon = totals.history.isKept ? totals.history.horizon : present
+    return snapshot < horizon ? .snapshotTooOld(horizon: horizon) : nil
+  }
+}
+
 /// The head of a read. Valid as long as its bytes.
 private struct ReadView {
   var kind: ReadKind
@@ -69,6 +84,8 @@ private struct ReadView {
   var schema: UInt32
   /// Ids; nil for all.
   var columns: [UInt16]?
+  /// Nil for the present.
+  var snapshot: Timestamp?
   /// Behind the head.
   var rest: ByteReader
 
@@ -87,6 +104,8 @@ private struct ReadView {
       for _ in 0..<count { ids.append(try reader.read()) }
       columns = ids
     }
+    let version: UInt64 = try reader.read()
+    if version != ReadFormat.present { snapshot = Timestamp(version) }
     rest = reader
   }
 }
@@ -99,9 +118,11 @@ private struct TableRead {
   let store: Store
   /// Indexes; nil for all.
   let columns: [Int]?
+  let snapshot: Snapshot?
 
   init?(_ view: ReadView, _ table: Table, _ shard: ShardID, _ store: Store) {
     reader = view.rest
+    snapshot = view.snapshot.map { Snapshot(shard: shard, store: store, version: $0) }
     self.table = table
     self.shard = shard
     self.store = store
@@ -120,11 +141,16 @@ private struct TableRead {
   func get(_ out: inout [UInt8]) throws(PageMissing) -> ReadOutcome {
     var reader = reader
     guard let key = sized(&reader), reader.isAtEnd, isKey(key) else { return .malformed }
-    guard let value = try store.get(shard, key) else { return .rowNotFound }
+    guard let value = try value(key) else { return .rowNotFound }
     // Mostly enough, so that the answer does not grow step by step.
     out.reserveCapacity(out.count + table.labels.count + key.count + 2 * value.count)
     print(key, value, &out)
     return .row(StoredValue.version(value))
+  }
+
+  @inline(__always) private func value(_ key: UnsafeRawBufferPointer) throws(PageMissing) -> UnsafeRawBufferPointer? {
+    if let snapshot { return try snapshot.value(key) }
+    return try store.get(shard, key)
   }
 
   func lookup(_ progress: inout ReadProgress, _ out: inout [UInt8]) throws(PageMissing) -> ReadOutcome {
@@ -135,7 +161,7 @@ private struct TableRead {
     for i in 0..<Int(count) {
       guard let key = sized(&reader), isKey(key) else { return .malformed }
       if i < progress.rows { continue }
-      let value = try store.get(shard, key)
+      let value = try value(key)
       if i > 0 { out.append(UInt8(ascii: ",")) }
       if let value { print(key, value, &out) } else { append("null", to: &out) }
       if out.count - start > TableLimits.pageBytesMax { return .tooLarge }
@@ -158,12 +184,13 @@ private struct TableRead {
     range.upper = Array(upper)
     let page = ScanPage(
       table: table, columns: columns, range: range, asLines: flags & ReadFormat.lines != 0, limit: Int(limit))
+    if let snapshot { return .rows(cursor: try page.fill(try SnapshotCursor(snapshot), &progress, &out)) }
     return .rows(cursor: try page.fill(try store.cursor(shard), &progress, &out))
   }
 
   private func print(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ out: inout [UInt8]) {
     table.appendJSON(
-      key: key.rest(StateKey.rowPrefixBytes), row: value.rest(StoredValue.versionBytes), columns: columns, to: &out)
+      key: key.rest(StateKey.rowPrefixBytes), row: StoredValue.row(value), columns: columns, to: &out)
   }
 
   private func isBound(_ key: UnsafeRawBufferPointer) -> Bool {
@@ -193,7 +220,7 @@ private struct ScanPage {
 
   /// Appends rows until the range, the limit or the page's bytes are at their end. Returns where to go on.
   func fill(
-    _ cursor: Cursor, _ progress: inout ReadProgress, _ out: inout [UInt8]
+    _ cursor: some RowCursor, _ progress: inout ReadProgress, _ out: inout [UInt8]
   ) throws(PageMissing) -> [UInt8]? {
     let start = progress.start ?? 0
     if progress.rows == 0, !asLines { append("{\"rows\":[", to: &out) }
@@ -216,7 +243,7 @@ private struct ScanPage {
     return token
   }
 
-  private func seek(_ cursor: Cursor, _ progress: ReadProgress) throws(PageMissing) -> Bool {
+  private func seek(_ cursor: some RowCursor, _ progress: ReadProgress) throws(PageMissing) -> Bool {
     let rest = progress.rows == 0 ? range : progress.last.withBytes { range.rest(after: $0) }
     if range.isDescending {
       return try rest.upper.withBytes { (key) throws(PageMissing) in try cursor.seek(before: key) }
@@ -224,18 +251,18 @@ private struct ScanPage {
     return try rest.lower.withBytes { (key) throws(PageMissing) in try cursor.seek(atOrAfter: key) }
   }
 
-  private func isInRange(_ cursor: Cursor) throws(PageMissing) -> Bool {
+  private func isInRange(_ cursor: some RowCursor) throws(PageMissing) -> Bool {
     let key = try cursor.key()
     if range.isDescending { return range.lower.withBytes { key.order($0) >= 0 } }
     return range.upper.withBytes { key.order($0) < 0 }
   }
 
-  private func appendRow(_ cursor: Cursor, isFirst: Bool, _ out: inout [UInt8]) throws(PageMissing) {
+  private func appendRow(_ cursor: some RowCursor, isFirst: Bool, _ out: inout [UInt8]) throws(PageMissing) {
     let value = try cursor.value()
     let key = try cursor.key()
     if !isFirst, !asLines { out.append(UInt8(ascii: ",")) }
     table.appendJSON(
-      key: key.rest(StateKey.rowPrefixBytes), row: value.rest(StoredValue.versionBytes), columns: columns, to: &out)
+      key: key.rest(StateKey.rowPrefixBytes), row: StoredValue.row(value), columns: columns, to: &out)
     if asLines { out.append(UInt8(ascii: "\n")) }
   }
 

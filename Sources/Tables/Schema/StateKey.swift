@@ -3,10 +3,13 @@ import Primitives
 // Where things stand in a shard's tree, and what is counted of them.
 //
 //     state key     20 | table id, 4 bytes big-endian | key           a row
-//     stored value  version, 8 bytes little-endian | row
+//     stored value  version 8 | previous 2 | row                      little-endian
 //
-// The first byte is the kind. Others (history, locks, transaction records, exactly-once records, floors) get numbers of
-// their own; 00 and FF stay free, so that every kind has a key before it and one behind it.
+// The first byte is the kind. Older versions have kinds of their own (History/HistoryKey.swift); others (locks, transaction
+// records, exactly-once records, floors) will get numbers; 00 and FF stay free, so that every kind has a key before it and
+// one behind it.
+//
+// *previous* leads to the version before: that stands under (version, previous) in the history; FFFF: none is kept.
 
 package enum StateKey {
   package static let rowKind: UInt8 = 0x20
@@ -34,12 +37,16 @@ package enum StateKey {
 
 package enum StoredValue {
   /// Bytes before the row.
-  package static let versionBytes = 8
-  package static let bytesMax = versionBytes + TableLimits.rowBytesMax
+  package static let headerBytes = 10
+  package static let bytesMax = headerBytes + TableLimits.rowBytesMax
+  /// No version before this one is kept.
+  static let noPrevious: UInt16 = 0xFFFF
 
   package static func version(_ value: UnsafeRawBufferPointer) -> Timestamp {
     Timestamp(value.littleEndian(0, as: UInt64.self))
   }
+  static func previous(_ value: UnsafeRawBufferPointer) -> UInt16 { value.littleEndian(8, as: UInt16.self) }
+  package static func row(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer { value.rest(headerBytes) }
 }
 
 /// What one entry of the tree adds to the state hash.
@@ -51,20 +58,23 @@ package func entryHash(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointe
 package struct ShardTotals: Equatable, Sendable {
   /// Sum modulo 2^64 of `entryHash` over all entries: independent of the order of changes, equal on equal replicas.
   package var stateHash: UInt64 = 0
-  /// Rows of all tables, system tables included.
+  /// Rows of all tables, system tables included; their newest versions.
   package var rows: UInt64 = 0
+  package var history = HistoryTotals()
 
-  package static let encodedBytes = 16
+  package static let encodedBytes = 16 + HistoryTotals.encodedBytes
 
   package init() {}
 
   package func encode(into writer: inout ByteWriter) {
     writer.write(stateHash)
     writer.write(rows)
+    history.encode(into: &writer)
   }
 
   package init(from reader: inout ByteReader) throws(DecodeError) {
     stateHash = try reader.read()
     rows = try reader.read()
+    history = try HistoryTotals(from: &reader)
   }
 }

@@ -52,7 +52,7 @@ final class Shard {
     let outcome = request.withBytes { raw in
       missingNothing { () throws(PageDamage) in
         try file.reading(store) { () throws(PageMissing) in
-          try machine.read(raw, store: store, progress: &progress, into: &json)
+          try machine.read(raw, present: Timestamp(version), store: store, progress: &progress, into: &json)
         }
       }
     }
@@ -95,11 +95,12 @@ extension Shard {
 
   private func countedTotals() throws(PageMissing) -> ShardTotals {
     var totals = ShardTotals()
+    totals.history = machine.totals.history
     let cursor = try store.cursor(Shard.id)
     var isOn = try cursor.first()
     while isOn {
       let (key, value) = try cursor.row()
-      totals.rows += 1
+      if key[0] == StateKey.rowKind { totals.rows += 1 }
       totals.stateHash &+= entryHash(key: key, value: value)
       isOn = try cursor.next()
     }

@@ -46,7 +46,7 @@ extension FuzzTarget {
     guard let reply = shard.apply(writer.bytes) else { return }
     guard case .row(.replaced) = reply else { fatalError("a row that was read is put again, not answered \(reply)") }
     require(
-      shard.value(key)?.dropFirst(StoredValue.versionBytes) == stored?.dropFirst(StoredValue.versionBytes),
+      shard.value(key)?.dropFirst(StoredValue.headerBytes) == stored?.dropFirst(StoredValue.headerBytes),
       "a row that was read and put again is the same")
   }
 
