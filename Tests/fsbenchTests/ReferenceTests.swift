@@ -49,6 +49,16 @@ import Testing
     #expect(failure { _ = try Program(path: "/nowhere").output([]) }?.contains("cannot be started") == true)
   }
 
+  @Test func aLibraryThatIsMissingIsNamedWithItsPackage() throws {
+    let missing = failure { _ = try SharedLibrary("libnone.so.1", package: "libnone1") }
+    #expect(missing == "libnone.so.1 is missing; install it with: apt-get install libnone1")
+    let library = try SharedLibrary("libc.so.6", package: "libc6")
+    let absolute: @convention(c) (Int32) -> Int32 = try library.symbol("abs")
+    #expect(absolute(-7) == 7)
+    let absent = failure { let _: @convention(c) () -> Void = try library.symbol("no_such_function") }
+    #expect(absent == "libc.so.6 has no no_such_function")
+  }
+
   @Test(arguments: [false, true])
   func nghttpdAnswersTheRowUntilItsOwnerGoes(isSecure: Bool) throws {
     let scratch = try Scratch(under: NSTemporaryDirectory())

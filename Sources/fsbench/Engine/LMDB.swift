@@ -1,6 +1,6 @@
 import Glibc
 
-/// LMDB's C interface, as far as it is used here, found at run time: nobody has to install it to build this program.
+/// LMDB's C interface, as far as it is used here.
 struct LMDBLibrary {
   typealias Handle = OpaquePointer
   typealias Slot = UnsafeMutablePointer<OpaquePointer?>
@@ -22,28 +22,21 @@ struct LMDBLibrary {
   private let text: @convention(c) (Int32) -> UnsafePointer<CChar>?
 
   init() throws(BenchError) {
-    guard let library = dlopen("liblmdb.so.0", RTLD_NOW) else { throw .missing("liblmdb.so.0", package: "liblmdb0") }
-    func symbol<T>(_ name: String, _ type: T.Type) throws(BenchError) -> T {
-      guard let found = dlsym(library, name) else { throw .failed("liblmdb.so.0 has no \(name)") }
-      return unsafeBitCast(found, to: type)
-    }
-    createEnvironment = try symbol("mdb_env_create", (@convention(c) (Slot) -> Int32).self)
-    setMapSize = try symbol("mdb_env_set_mapsize", (@convention(c) (Handle, Int) -> Int32).self)
-    openEnvironment = try symbol(
-      "mdb_env_open", (@convention(c) (Handle, UnsafePointer<CChar>, UInt32, mode_t) -> Int32).self)
-    closeEnvironment = try symbol("mdb_env_close", (@convention(c) (Handle) -> Void).self)
-    begin = try symbol("mdb_txn_begin", (@convention(c) (Handle, OpaquePointer?, UInt32, Slot) -> Int32).self)
-    commit = try symbol("mdb_txn_commit", (@convention(c) (Handle) -> Int32).self)
-    abort = try symbol("mdb_txn_abort", (@convention(c) (Handle) -> Void).self)
-    openDatabase = try symbol(
-      "mdb_dbi_open",
-      (@convention(c) (Handle, UnsafePointer<CChar>?, UInt32, UnsafeMutablePointer<UInt32>) -> Int32).self)
-    put = try symbol("mdb_put", (@convention(c) (Handle, UInt32, Value, Value, UInt32) -> Int32).self)
-    get = try symbol("mdb_get", (@convention(c) (Handle, UInt32, Value, Value) -> Int32).self)
-    openCursor = try symbol("mdb_cursor_open", (@convention(c) (Handle, UInt32, Slot) -> Int32).self)
-    closeCursor = try symbol("mdb_cursor_close", (@convention(c) (Handle) -> Void).self)
-    cursorGet = try symbol("mdb_cursor_get", (@convention(c) (Handle, Value, Value, UInt32) -> Int32).self)
-    text = try symbol("mdb_strerror", (@convention(c) (Int32) -> UnsafePointer<CChar>?).self)
+    let library = try SharedLibrary("liblmdb.so.0", package: "liblmdb0")
+    createEnvironment = try library.symbol("mdb_env_create")
+    setMapSize = try library.symbol("mdb_env_set_mapsize")
+    openEnvironment = try library.symbol("mdb_env_open")
+    closeEnvironment = try library.symbol("mdb_env_close")
+    begin = try library.symbol("mdb_txn_begin")
+    commit = try library.symbol("mdb_txn_commit")
+    abort = try library.symbol("mdb_txn_abort")
+    openDatabase = try library.symbol("mdb_dbi_open")
+    put = try library.symbol("mdb_put")
+    get = try library.symbol("mdb_get")
+    openCursor = try library.symbol("mdb_cursor_open")
+    closeCursor = try library.symbol("mdb_cursor_close")
+    cursorGet = try library.symbol("mdb_cursor_get")
+    text = try library.symbol("mdb_strerror")
   }
 
   func check(_ code: Int32, _ call: String) throws(BenchError) {
