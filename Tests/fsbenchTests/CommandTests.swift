@@ -94,7 +94,8 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
 
   @Test(arguments: [
     ["disk", "--seconds", "0.01"], ["disk", "--size", "0"], ["log", "--seconds", "61"], ["log", "--segment", "1"],
-    ["engine", "--rows", "999"], ["engine", "--rounds", "0"], ["api", "--seconds", "31"], ["api", "--shapes", "1"],
+    ["engine", "--rows", "999"], ["engine", "--rows", "101M"], ["engine", "--rows", "1G"], ["engine", "--rounds", "0"],
+    ["api", "--seconds", "31"], ["api", "--shapes", "1"],
     ["keys", "--seconds", "0"], ["keys", "--requests", "0"], ["keys", "--fill-seconds", "0"],
   ])
   func whatCannotBeMeasuredIsRefused(arguments: [String]) {

@@ -47,4 +47,20 @@ import Testing
       failure { try library.check(LMDBLibrary.notFound, "mdb_get") }?.hasPrefix("LMDB: mdb_get: MDB_NOTFOUND") == true)
     #expect(failure { try library.check(0, "mdb_get") } == nil)
   }
+
+  @Test(
+    arguments: [
+      ("2500", 2500), ("500K", 500_000), ("10M", 10_000_000), ("0", 0), ("", nil), ("K", nil), ("10m", nil),
+      ("1G", nil),
+      ("1.5M", nil), ("10MM", nil), ("9223372036854775807", Int.max), ("9223372036854775K", 9_223_372_036_854_775_000),
+      ("9223372036854776K", nil),
+    ] as [(String, Int?)])
+  func rowsAreCountedInThousandsAndMillions(text: String, count: Int?) {
+    #expect(RowCount(argument: text)?.value == count)
+  }
+
+  @Test(arguments: [("2500", 2500), ("500K", 500_000), ("10M", 10_000_000), ("1001K", 1_001_000)])
+  func aCountIsPrintedAsItIsWritten(text: String, count: Int) {
+    #expect(RowCount(count).defaultValueDescription == text)
+  }
 }

@@ -11,13 +11,14 @@ struct EngineCommand: ParsableCommand {
       """)
 
   @OptionGroup var report: ReportOptions
-  @Option(help: ArgumentHelp("How many rows.", valueName: "count")) var rows = 1_000_000
+  @Option(help: ArgumentHelp("How many rows, as 2500, 500K or 10M.", valueName: "count"))
+  var rows = RowCount(1_000_000)
   @Option(
     help: ArgumentHelp("Where LMDB's file is made and removed (default: /dev/shm, in memory).", valueName: "dir"))
   var directory: String?
 
   func validate() throws {
-    guard (1000...100_000_000).contains(rows) else { throw ValidationError("--rows is between 1000 and 100000000.") }
+    guard (1000...100_000_000).contains(rows.value) else { throw ValidationError("--rows is between 1000 and 100M.") }
   }
 
   func run() throws {
@@ -25,12 +26,12 @@ struct EngineCommand: ParsableCommand {
       let machine = Machine()
       let library = try LMDBLibrary()
       let place = directory ?? (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : ".")
-      var comparison = EngineComparison(rows: Rows(count: rows, seed: 16), machine: machine)
+      var comparison = EngineComparison(rows: Rows(count: rows.value, seed: 16), machine: machine)
       for _ in 0..<report.rounds {
         try comparison.round(library: library, place: place)
       }
       try Report(options: report, prefix: "engine/", machine: machine).print(
-        comparison.figures, remarks: ["\(rows) rows; LMDB in \(place)"])
+        comparison.figures, remarks: ["\(rows.defaultValueDescription) rows; LMDB in \(place)"])
     }
   }
 }
