@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 const int fs_sock_stream = SOCK_STREAM;
@@ -108,6 +109,11 @@ int fs_direct_alignment(int fd, unsigned *memory, unsigned *offset) {
     memcpy(offset, raw + 156, 4);
   }
   return 0;
+}
+
+int64_t fs_file_system_magic(const char *path) {
+  struct statfs system;
+  return statfs(path, &system) < 0 ? -1 : (int64_t)system.f_type;
 }
 
 int fs_signalfd(const void *mask) { return signalfd(-1, (const sigset_t *)mask, SFD_CLOEXEC); }

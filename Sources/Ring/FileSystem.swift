@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Names in directories. Everything blocks; errors are `SystemError`.
@@ -8,6 +9,16 @@ package enum FileSystem {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
+
+  /// Whether what is written there stays in memory (tmpfs), where making it durable costs nothing.
+  package static func isInMemory(_ path: String) throws(SystemError) -> Bool {
+    let magic = fs_file_system_magic(path)
+    guard magic >= 0 else { throw SystemError("statfs", path) }
+    return magic == temporaryFileSystem
+  }
+
+  /// TMPFS_MAGIC of linux/magic.h.
+  private static let temporaryFileSystem: Int64 = 0x0102_1994
 
   /// The permission bits, for instance to warn of a key that others can read.
   package static func mode(_ path: String) throws(SystemError) -> UInt32 {

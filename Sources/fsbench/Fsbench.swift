@@ -3,8 +3,8 @@ import ArgumentParser
 /// # fsbench: each layer measured beside a reference, on the same machine, in the same run
 ///
 /// **What it is for.** A figure by itself says more about the machine than about the program. Each command here measures
-/// one layer and, in turn with it, a reference that does the same work: fio for the disk and the log, LMDB for the
-/// engine, nghttpd for the API, etcd for random keys of a whole cluster. What counts is the ratio.
+/// one layer and, in turn with it, a reference that does the same work: fio for the disk and the log, LMDB and RocksDB
+/// for the engine, nghttpd for the API, etcd for random keys of a whole cluster. What counts is the ratio.
 ///
 /// **How it works.** A command repeats *rounds*: ours, then the reference, then ours again, so that a slow minute of the
 /// machine hits both. A figure is the median of its rounds. These machines are virtual: a round in which the host took

@@ -35,7 +35,17 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
 @Suite(.serialized) struct CommandTests {
   /// Runs `body` with a directory that has to be as empty afterwards as it was before.
   private func withDirectory(_ body: (String) throws -> Void) throws {
-    let directory = try temporaryDirectory()
+    try withDirectory(temporaryDirectory(), body)
+  }
+
+  /// One on a disk: what is temporary may be in memory.
+  private func withDirectoryOnDisk(_ body: (String) throws -> Void) throws {
+    let path = "/var/tmp/filestore-test-\(UUID())"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    try withDirectory(path, body)
+  }
+
+  private func withDirectory(_ directory: String, _ body: (String) throws -> Void) throws {
     defer { try? FileManager.default.removeItem(atPath: directory) }
     try body(directory)
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty, "nothing is left behind")
@@ -64,23 +74,33 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
     }
   }
 
-  @Test func theEngineIsMeasuredBesideLMDB() throws {
-    try withDirectory { directory in
-      let found = try figures(["engine", "--directory", directory, "--rows", "2000", "--rounds", "2"])
-      #expect(found.map(\.name) == ["insert", "read", "scan"].map { "engine/\($0)/lmdb" })
-      #expect(found.allSatisfy { $0.value > 0 && $0.reference == "lmdb" && $0.ratio ?? 0 > 0 })
+  @Test func theEngineIsMeasuredBesideLMDBAndRocksDB() throws {
+    try withDirectoryOnDisk { directory in
+      let found = try figures(["engine", "--directory", directory, "--rows", "2K", "--rounds", "2"])
+      #expect(
+        found.map(\.name)
+          == ["insert/lmdb", "read/lmdb", "scan/lmdb", "insert-logged/rocksdb", "read/rocksdb", "scan/rocksdb"]
+          .map { "engine/\($0)" })
+      #expect(found.allSatisfy { $0.value > 0 && $0.unit == "1/s" && $0.ratio ?? 0 > 0 })
+      #expect(found.allSatisfy { $0.name.hasSuffix("/\($0.reference ?? "")") })
     }
   }
 
+  @Test func theLogIsNotMeasuredInMemory() throws {
+    let result = try run(["engine", "--rows", "1000", "--rounds", "1", "--directory", "/dev/shm"])
+    #expect(result.exitCode == 2 && result.lines.isEmpty)
+    #expect(failure { _ = try EnginePlaces(disk: "/dev/shm") }?.hasPrefix("/dev/shm is in memory; ") == true)
+  }
+
   @Test func aBarThatIsMissedFailsTheCommandBehindItsFigures() throws {
-    try withDirectory { directory in
+    try withDirectoryOnDisk { directory in
       let bars = directory + "/bars.json"
       defer { try? FileManager.default.removeItem(atPath: bars) }
       let small = ["engine", "--directory", directory, "--rows", "1000", "--rounds", "1", "--check", "--bars", bars]
       for (bar, code) in [(0.0, nil), (1e9, 1)] as [(Double, Int32?)] {
         try Data(#"{"engine/read/lmdb": {"ratio_min": \#(bar)}}"#.utf8).write(to: URL(fileURLWithPath: bars))
         let result = try run(small)
-        #expect(result.exitCode == code && result.lines.count == 5, "the head, three figures, a remark")
+        #expect(result.exitCode == code && result.lines.count == 9, "the head, six figures, two remarks")
       }
     }
   }

@@ -25,6 +25,9 @@ int fs_sector_size(int fd);
 /// The alignment that O_DIRECT asks for on this file: 0 when the kernel does not tell, -1 and errno on failure.
 int fs_direct_alignment(int fd, unsigned *memory, unsigned *offset);
 
+/// The magic number of the file system that holds `path` (linux/magic.h), or -1 and errno.
+int64_t fs_file_system_magic(const char *path);
+
 /// signalfd(2) and eventfd(2), close-on-exec; `mask` is a sigset_t. A descriptor, or -1 and errno.
 int fs_signalfd(const void *mask);
 int fs_eventfd(void);

@@ -1,9 +1,11 @@
 import Primitives
 
-/// The rows of a run: random keys of 16 bytes, one value of 100 bytes, and an order to read in. The same for both engines.
+/// The rows of a run: random keys of 16 bytes, one value of 100 bytes, and an order to read in. The same for all engines.
 final class Rows {
   static let keyBytes = 16
   static let valueBytes = 100
+  /// So many rows become durable together where there is a log.
+  static let groupCount = 256
 
   let count: Int
   private let keys: UnsafeMutableRawBufferPointer
@@ -33,17 +35,31 @@ final class Rows {
     UnsafeRawBufferPointer(rebasing: keys[index * Rows.keyBytes..<(index + 1) * Rows.keyBytes])
   }
 
+  /// All rows in the order of their insertion, cut into groups.
+  var groups: [Range<Int>] {
+    stride(from: 0, to: count, by: Rows.groupCount).map { $0..<min(count, $0 + Rows.groupCount) }
+  }
+
   /// The key that is read as number `index`: all rows once, in another random order.
   @inline(__always) func readKey(_ index: Int) -> UnsafeRawBufferPointer { key(Int(readOrder[index])) }
 }
 
-/// An ordered map in memory under test. Each call works on all rows, so that nothing but the engine is in the loop.
+/// An ordered map under test. Each call works on all rows, so that nothing but the engine is in the loop.
 protocol RowEngine: AnyObject {
+  /// Whether each group of rows is durable before the next is inserted.
+  var isLogged: Bool { get }
   func insert(_ rows: Rows) throws(BenchError)
+  /// After inserting and before reading: whatever brings all rows to where they are read from. Not measured.
+  func settle(_ rows: Rows) throws(BenchError)
   /// Reads each row; returns a sum over bytes of what was read, to be compared.
   func read(_ rows: Rows) throws(BenchError) -> UInt64
   /// Reads all rows in key order; returns their count and such a sum.
   func scan() throws(BenchError) -> (rows: Int, sum: UInt64)
+}
+
+extension RowEngine {
+  var isLogged: Bool { false }
+  func settle(_ rows: Rows) throws(BenchError) {}
 }
 
 /// What a read touches: the first and the last word, so that the bytes are really there.

@@ -8,9 +8,14 @@ final class StoreEngine: RowEngine {
   private static let shard = ShardID(1)
   private let store: Store
 
+  /// A leaf holds about 90 such rows after random splits; twice that, and what the store keeps in reserve.
+  private static func frames(rows: Int) -> Int { rows / 45 + 8192 }
+
+  /// The budget of memory for pages.
+  static func memoryBytes(rows: Int) -> Int { frames(rows: rows) * (16 << 10) }
+
   init(rows: Int) throws(BenchError) {
-    // A leaf holds about 90 such rows after random splits; twice that, and what the store keeps in reserve.
-    let frames = rows / 45 + 8192
+    let frames = Self.frames(rows: rows)
     var limits = StoreLimits(framesMax: frames, pagesMax: UInt32(frames + frames / 8))
     limits.memory = FrameMemory(
       allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
@@ -40,10 +45,12 @@ final class StoreEngine: RowEngine {
     do throws(PageMissing) { return try body() } catch { throw .failed("a page is not in memory: \(error)") }
   }
 
-  func insert(_ rows: Rows) throws(BenchError) {
+  func insert(_ rows: Rows) throws(BenchError) { try insert(rows, 0..<rows.count) }
+
+  func insert(_ rows: Rows, _ part: Range<Int>) throws(BenchError) {
     let value = UnsafeRawBufferPointer(rows.value)
     try prepared { () throws(PrepareFailure) in
-      for index in 0..<rows.count {
+      for index in part {
         let key = rows.key(index)
         try store.prepareWrite(Self.shard, key, valueCount: value.count)
         store.put(Self.shard, key, value)
