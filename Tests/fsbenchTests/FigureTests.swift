@@ -82,5 +82,8 @@ import Testing
       .deletingLastPathComponent()
     let bars = try Bars(path: root.appendingPathComponent("Docs/Bars.json").path)
     #expect(bars.missed(by: [], prefix: "log/").contains("log/append-64: not measured"))
+    #expect(
+      bars.missed(by: [], prefix: "engine/")
+        == ["insert-logged/rocksdb", "read/lmdb", "read/rocksdb", "scan/lmdb"].map { "engine/\($0): not measured" })
   }
 }
