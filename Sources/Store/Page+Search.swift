@@ -1,6 +1,9 @@
 // Finding a key in a tree page: the prefix, then the slots as numbers, then, on ties, the keys themselves.
 
+import Primitives
+
 /// Negative, zero or positive as `a` is before, equal to or after `b`, byte by byte; a prefix is before what it begins.
+/// The bytes before `start` are known to be the same.
 @inline(__always) func compareBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer, from start: Int = 0)
   -> Int
 {
@@ -12,6 +15,13 @@
     let q = y.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
     if p != q { return UInt64(bigEndian: p) < UInt64(bigEndian: q) ? -1 : 1 }
     offset &+= 8
+  }
+  if offset < shared, shared >= 8 {
+    // The last eight: those among them that were compared already are the same.
+    offset = shared
+    let p = x.loadUnaligned(fromByteOffset: shared &- 8, as: UInt64.self)
+    let q = y.loadUnaligned(fromByteOffset: shared &- 8, as: UInt64.self)
+    if p != q { return UInt64(bigEndian: p) < UInt64(bigEndian: q) ? -1 : 1 }
   }
   while offset < shared {
     let p = x.load(fromByteOffset: offset, as: UInt8.self)
@@ -45,17 +55,18 @@ extension Page {
     return head
   }
 
-  /// The first slot at or behind `low` that is not below `target`. No branch depends on the keys.
+  /// The first slot at or behind `low` that is not below `target`. Neither a branch nor the number of steps depends on the
+  /// keys.
   @inline(__always) func lowerBound(_ target: UInt64, from low: Int) -> Int {
     var start = low
     var rest = count &- low
-    while rest > 0 {
+    guard rest > 0 else { return low }
+    while rest > 1 {
       let half = rest >> 1
-      let isBelow = slot(start &+ half) < target
-      start = isBelow ? start &+ half &+ 1 : start
-      rest = isBelow ? rest &- half &- 1 : half
+      start = select(slot(start &+ half &- 1) < target, start &+ half, start)
+      rest &-= half
     }
-    return start
+    return slot(start) < target ? start &+ 1 : start
   }
 
   /// The slot of `key`, or the slot where it belongs.
@@ -68,7 +79,9 @@ extension Page {
     let head = Page.head(key, skip: skip)
     let index = lowerBound(head, from: low)
     if index >= count || slot(index) & ~0xFFFF != head { return (index, false) }
-    let order = compareBytes(self.key(index), key, from: skip)
+    let record = record(index)
+    prefetchRest(of: record)
+    let order = compareBytes(Page.key(record), key, from: skip &+ 6)  // the head's
     if order >= 0 { return (index, order == 0) }
     return searchTies(key, head: head, from: index + 1, skip: skip)
   }
@@ -90,6 +103,12 @@ extension Page {
 
   /// Zero when the key begins with the prefix, else on which side of all keys with this prefix it lies.
   @inline(__always) func compareWithPrefix(_ key: UnsafeRawBufferPointer, _ skip: Int) -> Int {
+    if skip <= 8, key.count >= 8, let base = key.baseAddress {
+      let unused = UInt64(64 &- 8 &* skip)
+      let mine = UInt64(bigEndian: base.loadUnaligned(as: UInt64.self)) >> unused
+      let shared = UInt64(bigEndian: prefix.loadUnaligned(as: UInt64.self)) >> unused
+      return mine == shared ? 0 : mine < shared ? -1 : 1
+    }
     let shared = min(skip, key.count)
     let order = compareBytes(
       UnsafeRawBufferPointer(start: key.baseAddress, count: shared),
@@ -103,5 +122,30 @@ extension Page {
   @inline(__always) func childIndex(_ key: UnsafeRawBufferPointer) -> Int {
     let (index, found) = search(key, from: 1)
     return found ? index : index &- 1
+  }
+}
+
+// MARK: Memory. A leaf that is not in the processor's caches costs a wait for each line that is met by chance of the one before.
+
+extension Page {
+  /// Asks for the header and the slots of some 100 records.
+  @inline(__always) func prefetchSlots() {
+    for line in 0..<Page.slotLines { prefetch(base + line &* 64) }
+  }
+
+  private static var slotLines: Int { 14 }
+
+  /// Asks for what is behind a record's first line, of a record of some 100 bytes.
+  @inline(__always) func prefetchRest(of record: UnsafeRawPointer) {
+    prefetch(record + 64)
+    prefetch(record + 127)
+  }
+
+  /// Asks for the record in slot `index`, if there is one.
+  @inline(__always) func prefetchRecord(_ index: Int) {
+    guard index >= 0, index < count else { return }
+    let record = record(index)
+    prefetch(record)
+    prefetchRest(of: record)
   }
 }

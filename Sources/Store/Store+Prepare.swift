@@ -111,7 +111,9 @@ extension Store {
     while level > 0 {
       let slot = page.childIndex(key)
       level -= 1
-      let child = try access(page.child(slot), .tree, level: level)
+      let pointer = page.child(slot)
+      if level == 0 { prefetchSlots(of: pointer.page) }
+      let child = try access(pointer, .tree, level: level)
       pin(child)
       if forDelete, willBeSmall(child, key) { try pinNeighbour(page, slot, level: level) }
       page = child

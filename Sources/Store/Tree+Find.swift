@@ -28,9 +28,17 @@ extension Store {
     var page = try access(tree.pointee.root, .tree, level: level)
     while level > 0 {
       level -= 1
-      page = try access(page.child(page.childIndex(key)), .tree, level: level)
+      let child = page.child(page.childIndex(key))
+      if level == 0 { prefetchSlots(of: child.page) }
+      page = try access(child, .tree, level: level)
     }
     return page
+  }
+
+  /// Asks for the first lines of a page that is to be searched next.
+  @inline(__always) func prefetchSlots(of page: PageID) {
+    let index = Int(page.rawValue)
+    if index < tableCount, let frame = table[index].frame { Page(frame).prefetchSlots() }
   }
 
   /// `get` in pass two, of a key that was prepared with `prepareRead`, or written in this batch.

@@ -6,6 +6,16 @@
 /// CRC-32C (Castagnoli), reflected, initial and final XOR applied; `crc` is the value of the bytes before (0 at first).
 uint32_t fs_crc32c(uint32_t crc, const void *bytes, size_t count);
 
+/// Asks the processor for the cache line at `address`, which will be read soon. Any address will do: it never faults.
+static inline void fs_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/// `yes` or `no`, without a branch: for conditions that nobody foresees.
+static inline size_t fs_select(int condition, size_t yes, size_t no) {
+  size_t chosen = no;
+  if (__builtin_unpredictable(condition)) chosen = yes;
+  return chosen;
+}
+
 /// SOCK_STREAM and SOCK_CLOEXEC. They are members of a named enum of <sys/socket.h>, which liburing's module includes too: which
 /// of the two modules Swift then finds them in depends on the order of its work, and a file that imports Glibc alone may not.
 extern const int fs_sock_stream;
