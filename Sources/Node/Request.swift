@@ -34,7 +34,7 @@ package struct ScanQuery: Equatable, Sendable {
   package init(table: String) { self.table = table }
 }
 
-package indirect enum Operation: Equatable, Sendable {
+package enum Operation: Equatable, Sendable {
   /// `columns` as in the URL: names with commas between.
   case get(RowPath, columns: [UInt8]?)
   case put(RowPath, body: [UInt8], Condition)
@@ -43,7 +43,7 @@ package indirect enum Operation: Equatable, Sendable {
   case scan(ScanQuery)
   case lookup(body: [UInt8])
   /// A get, scan or lookup of the rows as the command with this version left them.
-  case snapshot(Timestamp, Operation)
+  indirect case snapshot(Timestamp, Operation)
   case batch(body: [UInt8])
   case createTable(body: [UInt8])
   case listTables

@@ -9,9 +9,10 @@ extension Store {
   /// Frames that no batch may reserve: for pages that come in (a long value needs 74 at once) and for the next freeze.
   var headroomFrames: Int { 128 + space.pointee.bitmapCount + 2 * touchedCount }
 
-  /// Prepares `put` or `delete` of `key` with a value of at most `valueCount` bytes.
+  /// Prepares `put` or `delete` of `key` with a value of at most `valueCount` bytes. `forDelete`: it is part of a deletion, and
+  /// may take the room on the disk that is left for those.
   package func prepareWrite(
-    _ shard: ShardID, _ key: UnsafeRawBufferPointer, valueCount: Int
+    _ shard: ShardID, _ key: UnsafeRawBufferPointer, valueCount: Int, forDelete: Bool = false
   ) throws(PrepareFailure) {
     precondition(key.count <= StoreLimits.keyCountMax, "a key within its limit")
     precondition(valueCount <= StoreLimits.valueCountMax, "a value within its limit")
@@ -19,7 +20,7 @@ extension Store {
     let overflowPages = isInline ? 0 : OverflowList.pageCount(valueCount)
     let tree = try openTree(shard)
     try missing { () throws(PageMissing) in try pinPath(tree, key, forDelete: false) }
-    try reserve(Int(tree.pointee.height) + 2 + overflowPages, keepsFree: limits.putHeadroomPages)
+    try reserve(Int(tree.pointee.height) + 2 + overflowPages, keepsFree: limits.headroomPages(forDelete: forDelete))
   }
 
   /// Prepares `delete` of `key`, and what it takes to merge its leaf.
@@ -35,12 +36,14 @@ extension Store {
   ///
   /// Keys that are kept by one batch must be neighbours in order of the calls (such as versions that rise). Then all of
   /// them split no more than a leaf each, and of the levels above one page in a hundred besides the first.
-  package func prepareKeep(_ shard: ShardID, as kept: UnsafeRawBufferPointer) throws(PrepareFailure) {
+  package func prepareKeep(
+    _ shard: ShardID, as kept: UnsafeRawBufferPointer, forDelete: Bool
+  ) throws(PrepareFailure) {
     precondition(kept.count <= StoreLimits.keptKeyCountMax, "a kept key within its limit")
     let tree = try openTree(shard)
     try missing { () throws(PageMissing) in try pinPath(tree, kept, forDelete: false) }
     let levels = keptRound == round ? 0 : Int(tree.pointee.height) + 2
-    try reserve(levels + 2, keepsFree: limits.putHeadroomPages)
+    try reserve(levels + 2, keepsFree: limits.headroomPages(forDelete: forDelete))
     keptRound = round
   }
 
@@ -171,6 +174,7 @@ extension Store {
 }
 
 extension StoreLimits {
+  func headroomPages(forDelete: Bool) -> Int { forDelete ? deleteHeadroomPages : putHeadroomPages }
   /// Pages that deletes and checkpoints may still take when writes are refused.
   var putHeadroomPages: Int { deleteHeadroomPages + Int(pagesMax) / 32 }
   /// Pages that checkpoints may still take when deletes are refused.

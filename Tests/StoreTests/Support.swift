@@ -210,7 +210,7 @@ extension Harness {
           } else {
             try store.prepareDelete(shard, key)
           }
-          try store.prepareKeep(shard, as: kept)
+          try store.prepareKeep(shard, as: kept, forDelete: value == nil)
         }
         if let value {
           value.withUnsafeBytes { store.put(shard, key, $0, keepingOldAs: kept) }

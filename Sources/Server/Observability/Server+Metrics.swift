@@ -68,6 +68,9 @@ extension Server {
     page.gauge("store_pages_resident", "Pages in memory.", UInt64(store.residentPages))
     page.gauge("store_pages_dirty", "Pages changed since the last checkpoint began.", UInt64(store.dirtyPages))
     page.gauge("store_frame_bytes", "Memory for pages.", UInt64(store.frameBytes))
+    let history = node.totals.history
+    page.gauge("history_versions", "Older versions of rows that are kept.", history.records)
+    page.gauge("history_bytes", "Their keys and values.", history.bytes)
     page.counter("pages_read_total", "Pages read from the page file.", pageFile.pagesRead)
     page.counter("pages_written_total", "Pages written to the page file.", pageFile.pagesWritten)
   }

@@ -100,15 +100,16 @@ struct Staging {
     builder.append(input: input, scratch: UnsafeRawBufferPointer(start: nil, count: 0), kept: kept, to: &bytes)
   }
 
-  /// Lets the store prepare a put of what was appended since `valueStart`, and notes it.
+  /// Lets the store prepare a put of what was appended since `valueStart`, and notes it. What is no row is a note of a
+  /// deletion, and has its room.
   mutating func put(
     _ key: UnsafeRawBufferPointer, valueStart: Int, old: UInt64?, keeping kept: KeptVersion? = nil, isRow: Bool = true,
     shard: ShardID, store: Store
   ) throws(PrepareFailure) {
     let value = valueStart..<bytes.count
     isStoreTouched = true
-    try store.prepareWrite(shard, key, valueCount: value.count)
-    let keptKey = try prepare(kept, shard, store)
+    try store.prepareWrite(shard, key, valueCount: value.count, forDelete: !isRow)
+    let keptKey = try prepare(kept, forDelete: false, shard, store)
     let hash = bytes.withBytes { entryHash(key: key, value: $0.part(value.lowerBound, value.count)) }
     add(key, Step(key: 0..<0, value: value, kept: keptKey, isRow: isRow, oldHash: old, newHash: hash, previous: -1))
   }
@@ -119,7 +120,7 @@ struct Staging {
   ) throws(PrepareFailure) {
     isStoreTouched = true
     try store.prepareDelete(shard, key)
-    let keptKey = try prepare(kept, shard, store)
+    let keptKey = try prepare(kept, forDelete: true, shard, store)
     add(key, Step(key: 0..<0, value: nil, kept: keptKey, isRow: isRow, oldHash: old, newHash: nil, previous: -1))
   }
 
@@ -151,11 +152,11 @@ struct Staging {
   }
 
   private mutating func prepare(
-    _ kept: KeptVersion?, _ shard: ShardID, _ store: Store
+    _ kept: KeptVersion?, forDelete: Bool, _ shard: ShardID, _ store: Store
   ) throws(PrepareFailure) -> Range<Int>? {
     guard let kept else { return nil }
     try bytes.withBytes { (all) throws(PrepareFailure) in
-      try store.prepareKeep(shard, as: all.part(kept.key.lowerBound, kept.key.count))
+      try store.prepareKeep(shard, as: all.part(kept.key.lowerBound, kept.key.count), forDelete: forDelete)
     }
     history.count(kept.hash, bytes: kept.bytes)
     keptHash &+= kept.hash
