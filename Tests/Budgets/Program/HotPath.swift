@@ -48,6 +48,7 @@ struct PathEntry {
       PathEntry(name: "journal-record", unit: "record", warmUp: 50, operations: 200) { JournalPath() },
       PathEntry(name: "store-insert", unit: "row", warmUp: 500, operations: 4000) { StoreInsertPath() },
       PathEntry(name: "store-read", unit: "row", warmUp: 500, operations: 4000) { StoreReadPath() },
+      PathEntry(name: "store-scan", unit: "row", warmUp: 10, operations: 500) { StoreScanPath() },
       PathEntry(name: "peer-encode", unit: "message", warmUp: 50, operations: 2000) { EncodePath() },
       PathEntry(name: "peer-decode", unit: "message", warmUp: 50, operations: 2000) { DecodePath() },
     ]

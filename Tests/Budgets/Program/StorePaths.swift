@@ -63,6 +63,36 @@ final class StoreReadPath: HotPath {
   }
 }
 
+/// The next row in key order, its key and value looked at; leaves are crossed on the way.
+final class StoreScanPath: HotPath {
+  let units = 100
+  private let filled = FilledStore(extra: 0)
+  private let cursor: Cursor
+
+  init() {
+    let store = filled.store
+    cursor = certainly("all is in memory") { () throws(PageMissing) in try store.cursor(FilledStore.shard) }
+    certainly("all is in memory") { () throws(PageMissing) in _ = try cursor.first() }
+  }
+
+  func operate(_ count: Meter) {
+    var bytes = 0
+    count {
+      for _ in 0..<units { bytes += step() }
+    }
+    expect(bytes == units * 116, "a row has a key of 16 bytes and a value of 100")
+  }
+
+  /// Bytes of the row.
+  private func step() -> Int {
+    certainly("all is in memory") { () throws(PageMissing) in
+      let row = try cursor.row()
+      expect(try cursor.next(), "fewer rows are walked than there are")
+      return row.key.count + row.value.count
+    }
+  }
+}
+
 /// A store with one empty shard.
 func emptyStore(frames: Int) -> Store {
   let identity = StoreIdentity(
