@@ -8,6 +8,20 @@ import Testing
     #expect(crc32c(Array(long[500...]), after: crc32c(Array(long[..<500]))) == crc32c(long))
   }
 
+  @Test(arguments: [0, 1, 7, 8, 3071, 3072, 3073, 4096, 6144, 10_001, 16_384])
+  func crc32cOfAnyLengthIsThatBitByBit(count: Int) {
+    var random = SeededRandom(seed: 9)
+    let bytes = (0..<count).map { _ in UInt8(random.below(256)) }
+    var plain: UInt32 = 0xFFFF_FFFF
+    for byte in bytes {
+      plain ^= UInt32(byte)
+      for _ in 0..<8 { plain = plain & 1 == 1 ? plain >> 1 ^ 0x82F6_3B78 : plain >> 1 }
+    }
+    #expect(crc32c(bytes) == ~plain)
+    let cut = count / 5
+    #expect(crc32c(Array(bytes[cut...]), after: crc32c(Array(bytes[..<cut]))) == ~plain)
+  }
+
   @Test func aReaderReadsWhatAWriterWrote() throws {
     var writer = ByteWriter()
     writer.write(UInt32(0xdead_beef))

@@ -86,6 +86,18 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
     }
   }
 
+  @Test func readsFromDiskAreMeasuredBesideFio() throws {
+    try withDirectoryOnDisk { directory in
+      let found = try figures([
+        "engine", "--directory", directory, "--memory", "8MiB", "--rows", "100K", "--seconds", "0.2", "--rounds", "1",
+      ])
+      #expect(
+        found.map(\.name) == ["memory/read/fio"] + ["p50", "p99", "p99.9"].map { "memory/hot-read/\($0)/latency" })
+      #expect(found.map(\.unit) == ["1/s", "s", "s", "s"] && found.allSatisfy { $0.value > 0 })
+      #expect(found.map(\.reference) == ["fio", nil, nil, nil] && found[0].ratio ?? 0 > 0)
+    }
+  }
+
   @Test func theLogIsNotMeasuredInMemory() throws {
     let result = try run(["engine", "--rows", "1000", "--rounds", "1", "--directory", "/dev/shm"])
     #expect(result.exitCode == 2 && result.lines.isEmpty)
@@ -115,6 +127,7 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
   @Test(arguments: [
     ["disk", "--seconds", "0.01"], ["disk", "--size", "0"], ["log", "--seconds", "61"], ["log", "--segment", "1"],
     ["engine", "--rows", "999"], ["engine", "--rows", "101M"], ["engine", "--rows", "1G"], ["engine", "--rounds", "0"],
+    ["engine", "--memory", "1MiB"], ["engine", "--memory", "1"], ["engine", "--memory", "1GiB", "--seconds", "0"],
     ["api", "--seconds", "31"], ["api", "--shapes", "1"],
     ["keys", "--seconds", "0"], ["keys", "--requests", "0"], ["keys", "--fill-seconds", "0"],
   ])

@@ -66,6 +66,15 @@ import Testing
         == ["log/a: 1.26, at most 1.25", "log/b: 19.9, at least 20"])
   }
 
+  @Test func aBarMayBeOfTheValueItself() throws {
+    let bar = #"{"memory/a": {"value_max": 0.001}}"#
+    func missed(_ value: Double) throws -> [String] {
+      try self.missed(bar, [Figure(name: "memory/a", value: value, unit: .seconds)], prefix: "memory/")
+    }
+    #expect(try missed(0.001).isEmpty)
+    #expect(try missed(0.0011) == ["memory/a: 0.0011, at most 0.001"])
+  }
+
   @Test func whatWasNotMeasuredIsMissed() throws {
     let withoutReference = Figure(name: "log/b", value: 30, unit: .perSecond)
     #expect(try missed(both, [withoutReference]) == ["log/a: not measured", "log/b: not measured"])

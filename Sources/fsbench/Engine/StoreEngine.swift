@@ -5,7 +5,7 @@ import Store
 
 /// The Store with all its pages in memory, driven as a lane drives it: each insert is a batch of its own.
 final class StoreEngine: RowEngine {
-  private static let shard = ShardID(1)
+  static let shard = ShardID(1)
   private let store: Store
 
   /// A leaf holds about 90 such rows after random splits; twice that, and what the store keeps in reserve.
@@ -16,13 +16,19 @@ final class StoreEngine: RowEngine {
 
   init(rows: Int) throws(BenchError) {
     let frames = Self.frames(rows: rows)
-    var limits = StoreLimits(framesMax: frames, pagesMax: UInt32(frames + frames / 8))
+    store = try Self.emptyStore(frames: frames, pages: frames + frames / 8)
+  }
+
+  /// A store in so many frames, for a file of at most so many pages, with one empty shard.
+  static func emptyStore(frames: Int, pages: Int) throws(BenchError) -> Store {
+    var limits = StoreLimits(framesMax: frames, pagesMax: UInt32(pages))
     limits.memory = FrameMemory(
       allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
     let identity = StoreIdentity(
       cluster: Array(repeating: 1, count: 16), node: NodeID(1), lane: LaneID(0), incarnation: Incarnation(1),
       directory: 1)
     let (first, second) = Store.format(identity: identity)
+    let store: Store
     do {
       store = try first.withUnsafeBytes { one in
         try second.withUnsafeBytes { two in
@@ -31,12 +37,13 @@ final class StoreEngine: RowEngine {
         }
       }
     } catch { throw .failed("the store cannot be opened: \(error)") }
-    try prepared { () throws(PrepareFailure) in try store.prepareShard(Self.shard) }
-    store.createShard(Self.shard)
+    try prepared { () throws(PrepareFailure) in try store.prepareShard(shard) }
+    store.createShard(shard)
     store.endWrite()
+    return store
   }
 
-  private func prepared(_ body: () throws(PrepareFailure) -> Void) throws(BenchError) {
+  private static func prepared(_ body: () throws(PrepareFailure) -> Void) throws(BenchError) {
     do throws(PrepareFailure) { try body() } catch { throw .failed("the store has no room: \(error)") }
   }
 
@@ -49,7 +56,7 @@ final class StoreEngine: RowEngine {
 
   func insert(_ rows: Rows, _ part: Range<Int>) throws(BenchError) {
     let value = UnsafeRawBufferPointer(rows.value)
-    try prepared { () throws(PrepareFailure) in
+    try Self.prepared { () throws(PrepareFailure) in
       for index in part {
         let key = rows.key(index)
         try store.prepareWrite(Self.shard, key, valueCount: value.count)

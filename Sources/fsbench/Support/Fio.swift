@@ -17,10 +17,12 @@ struct Fio {
   init() throws(BenchError) { program = try Program("fio", package: "fio") }
   init(_ program: Program) { self.program = program }
 
-  /// 4 KiB operations past the page cache, through io_uring; writes are durable each (O_DSYNC).
-  func run(_ pattern: Pattern, file: String, depth: Int, seconds: Double) throws(BenchError) -> Result {
+  /// Operations past the page cache, through io_uring; writes are durable each (O_DSYNC).
+  func run(
+    _ pattern: Pattern, file: String, blockBytes: Int = 4096, depth: Int, seconds: Double
+  ) throws(BenchError) -> Result {
     var arguments = [
-      "--name=fsbench", "--filename=\(file)", "--rw=\(pattern.rawValue)", "--bs=4k", "--direct=1",
+      "--name=fsbench", "--filename=\(file)", "--rw=\(pattern.rawValue)", "--bs=\(blockBytes)", "--direct=1",
       "--ioengine=io_uring", "--iodepth=\(depth)", "--time_based", "--runtime=\(Int(seconds * 1000))ms",
       "--norandommap", "--randrepeat=0", "--fallocate=none", "--overwrite=1", "--lat_percentiles=1",
       "--output-format=json",
