@@ -276,7 +276,6 @@ extension Store {
     checkpoint.writes.removeAll(keepingCapacity: true)
     for page in dirtyList {
       let entry = table + Int(page)
-      entry.pointee.isListed = false
       guard entry.pointee.state == .dirty, let frame = entry.pointee.frame else { continue }
       entry.pointee.state = Page(frame).kind == .bitmap ? .frozenOrphan : .frozen
       checkpoint.writes.append(page)

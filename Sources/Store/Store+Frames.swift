@@ -17,17 +17,18 @@ struct PageEntry {
   }
 
   var frame: UnsafeMutableRawPointer?
-  /// The epoch in which this process last gave out the page id. A page that comes in and is older is stale.
+  /// The epoch in which this process last gave out the page id. A page that comes in and is older is stale; a page of
+  /// the current epoch stands in the list of dirty pages.
   var birth = Epoch(0)
   /// Pinned while this is the store's round.
   var pinRound: UInt64 = 0
   /// When it was loaded, counted in accesses. Only for misses on purpose.
   var loadedAt: UInt32 = 0
-  var state = State.absent
-  /// Stands in the list of dirty pages.
-  var isListed = false
   /// Deletes prepared in this round on this page.
   var preparedDeletes: UInt16 = 0
+  var state = State.absent
+  /// Accessed since the hand came by. With it an entry has 32 bytes.
+  var isReferenced = false
 }
 
 /// Where the memory of frames comes from. The edge may hand in chunks of huge pages, bound to a NUMA node.
@@ -122,14 +123,28 @@ extension Store {
     return frame
   }
 
-  /// Evicts the next clean, unpinned page that the hand finds on its way round the table.
+  /// Pages that the hand lets stay in one search. Then it takes the next one although it was accessed: a search must not
+  /// go round all of a large table while everybody waits.
+  static let chancesMax = 256
+
+  /// Evicts the next clean, unpinned page that the hand finds on its way round the table (the clock of Corbató, 1968). A
+  /// page that was accessed since the hand last came by gets a second chance: it stays, and has to be accessed again
+  /// before the hand is back.
   private func reclaimFrame() {
     let end = Int(space.pointee.pageCount)
-    for _ in 0..<max(end, 1) {
+    var chances = Store.chancesMax
+    for _ in 0..<2 * max(end, 1) {
       sweepHand = sweepHand + 1 < end ? sweepHand + 1 : 2
-      if sweepHand < end, evict(PageID(UInt32(sweepHand))) { return }
+      guard sweepHand < end, mayEvict(table + sweepHand) else { continue }
+      guard table[sweepHand].isReferenced, chances > 0 else { return dropFrame(table + sweepHand) }
+      table[sweepHand].isReferenced = false
+      chances -= 1
     }
     preconditionFailure("dirty, frozen and pinned pages leave a frame free")
+  }
+
+  private func mayEvict(_ entry: UnsafeMutablePointer<PageEntry>) -> Bool {
+    entry.pointee.state == .clean && entry.pointee.pinRound != round
   }
 
   /// Drops a clean, unpinned page from memory. False if it is not in memory or must stay.
@@ -137,7 +152,7 @@ extension Store {
   package func evict(_ page: PageID) -> Bool {
     guard Int(page.rawValue) < tableCount else { return false }
     let entry = entry(page)
-    guard entry.pointee.state == .clean, entry.pointee.pinRound != round else { return false }
+    guard mayEvict(entry) else { return false }
     dropFrame(entry)
     return true
   }

@@ -14,9 +14,11 @@ extension Store {
     return page
   }
 
-  /// A first access: misses when the page is not in memory, and now and then on purpose.
+  /// A first access: misses when the page is not in memory, and now and then on purpose. It is what keeps a page from
+  /// being evicted.
   @inline(__always) func access(_ pointer: PagePointer, _ kind: PageKind, level: UInt8) throws(PageMissing) -> Page {
     if let page = resident(pointer, kind, level: level), limits.missChance == 0 || !missesOnPurpose(pointer.page) {
+      table[Int(pointer.page.rawValue)].isReferenced = true
       return page
     }
     throw PageMissing(pointer: pointer, kind: kind, level: level)
@@ -55,6 +57,7 @@ extension Store {
     frame.copyMemory(from: source, byteCount: Page.byteCount)
     entry.pointee.frame = frame
     entry.pointee.state = .clean
+    entry.pointee.isReferenced = false
     entry.pointee.loadedAt = accessCount
     residentCount += 1
   }

@@ -42,15 +42,13 @@ extension Store {
       precondition(entry.pointee.state == .clean, "a free page is at most a clean leftover")
       dropFrame(entry)
     }
+    if entry.pointee.birth != epoch { dirtyList.append(id.rawValue) }
     entry.pointee.frame = frame
     entry.pointee.birth = epoch
     entry.pointee.state = .dirty
+    entry.pointee.isReferenced = true
     residentCount += 1
     dirtyCount += 1
-    if !entry.pointee.isListed {
-      entry.pointee.isListed = true
-      dirtyList.append(id.rawValue)
-    }
   }
 
   /// No tree wants the page any more. It need not be in memory.

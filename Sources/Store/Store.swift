@@ -40,7 +40,7 @@ import Primitives
 /// - A page is live (in the newest trees), or owed to a superblock, or free; exactly one of these.
 /// - Dirty + frozen + pinned pages + reservations never exceed the frames.
 ///
-/// **What it does not do.** Sealing is not spread over time. Eviction goes round the table without a second chance.
+/// **What it does not do.** Sealing is not spread over time. Eviction does not tell a scan from other readers.
 /// Reservations are for the worst case: a put reserves a split of every level, so a batch of 1000 wants some 6000 frames of
 /// budget. The file does not shrink. A dropped shard must be empty. Keys are stored whole (the shared prefix only speeds up
 /// the search). Versions and encryption are not here. A page is checked when it comes in, each by itself; pages that are
