@@ -72,6 +72,7 @@ extension Node {
     checkpoint.awaitsPage = nil
     checkpoint.logBytesAtBegin = journal.statistics.bytesWritten
     checkpoint.frozen = record
+    effects.notices.append(.checkpointBegan)
     var orders: [CheckpointEffect] = []
     store.beginCheckpoint(into: &orders)
     takeCheckpointOrders(orders)

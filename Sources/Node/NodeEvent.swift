@@ -58,6 +58,7 @@ package enum Notice: Equatable, Sendable {
   case becameLeader(ShardID, Term)
   case leaderChanged(ShardID, NodeID?, Term)
   case steppedDown(ShardID, Term)
+  case checkpointBegan
   case checkpointFinished(applied: LogIndex, pages: Int)
   case checkpointFailed(String)
   case undecodable(from: NodeID, String)

@@ -66,6 +66,7 @@ package final class Server {
   private static let busyTime = Nanoseconds.milliseconds(1)
   let startedAt: Instant
   var turns: UInt64 = 0
+  private(set) var checkpoints = CheckpointTimes()
 
   private enum Phase: Equatable {
     /// The log's start block is on its way.
@@ -253,7 +254,9 @@ package final class Server {
         "leader", metadata: ["shard": "\(shard)", "leader": "\(leader.map { "\($0)" } ?? "none")", "term": "\(term)"])
     case .steppedDown(let shard, let term):
       log.info("leads no more", metadata: ["shard": "\(shard)", "term": "\(term)"])
+    case .checkpointBegan: checkpoints.began(at: now, until: ring.now())
     case .checkpointFinished(let applied, let pages):
+      checkpoints.finished(at: now)
       log.info("checkpoint", metadata: ["applied": "\(applied)", "pages": "\(pages)"])
     case .checkpointFailed(let text): log.error("checkpoint failed", metadata: ["reason": "\(text)"])
     case .undecodable(let node, let text):

@@ -73,7 +73,25 @@ extension Server {
     page.gauge("history_bytes", "Their keys and values.", history.bytes)
     page.counter("pages_read_total", "Pages read from the page file.", pageFile.pagesRead)
     page.counter("pages_written_total", "Pages written to the page file.", pageFile.pagesWritten)
+    addCheckpoints(&page)
   }
+
+  private func addCheckpoints(_ page: inout Exposition) {
+    page.histogram(
+      "checkpoint_begin_seconds", "Time of the turns of the loop in which a checkpoint began.", by: "lane",
+      [("0", checkpoints.turns)])
+    page.histogram(
+      "checkpoint_seconds", "Time from a checkpoint's beginning to its end.", by: "lane", [("0", checkpoints.durations)]
+    )
+    page.seconds(
+      "checkpoint_begun_uptime_seconds", "When the newest checkpoint began, as uptime; 0 if none has.", kind: "gauge",
+      nanoseconds: uptime(at: checkpoints.begunAt))
+    page.seconds(
+      "checkpoint_finished_uptime_seconds", "When the newest checkpoint that has ended did, as uptime; 0 if none has.",
+      kind: "gauge", nanoseconds: uptime(at: checkpoints.finishedAt))
+  }
+
+  private func uptime(at moment: Instant?) -> UInt64 { moment.map { ($0 - startedAt).rawValue } ?? 0 }
 
   private func addEdge(_ page: inout Exposition) {
     let counters = clients.counters
