@@ -4,7 +4,8 @@ import ArgumentParser
 ///
 /// **What it is for.** A figure by itself says more about the machine than about the program. Each command here measures
 /// one layer and, in turn with it, a reference that does the same work: fio for the disk and the log, LMDB and RocksDB
-/// for the engine, nghttpd for the API, etcd for random keys of a whole cluster. What counts is the ratio.
+/// for the engine, nghttpd for the API, etcd for random keys of a whole cluster. What counts is the ratio. For checkpoints
+/// the reference is the same run between them.
 ///
 /// **How it works.** A command repeats *rounds*: ours, then the reference, then ours again, so that a slow minute of the
 /// machine hits both. A figure is the median of its rounds. These machines are virtual: a round in which the host took
@@ -21,5 +22,7 @@ import ArgumentParser
 struct Fsbench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fsbench", abstract: "Measures each layer of FileStore beside a reference on this machine.",
-    subcommands: [DiskCommand.self, LogCommand.self, EngineCommand.self, APICommand.self, KeysCommand.self])
+    subcommands: [
+      DiskCommand.self, LogCommand.self, EngineCommand.self, APICommand.self, KeysCommand.self, CheckpointCommand.self,
+    ])
 }

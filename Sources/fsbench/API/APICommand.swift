@@ -13,6 +13,7 @@ struct APICommand: ParsableCommand {
       """)
 
   @OptionGroup var report: ReportOptions
+  @OptionGroup var repetition: RoundsOptions
   @OptionGroup var target: TargetOptions
   @Option(help: ArgumentHelp("Length of one measurement.", valueName: "seconds")) var seconds = 2.0
   @Option(help: ArgumentHelp("Connections x streams, separated by commas.", valueName: "list"))
@@ -29,7 +30,7 @@ struct APICommand: ParsableCommand {
     try reportingErrors { () throws(BenchError) in
       let machine = Machine()
       let comparison = try APIComparison(Target(target), seconds: seconds, machine: machine)
-      for _ in 0..<report.rounds {
+      for _ in 0..<repetition.rounds {
         for shape in parsedShapes { try comparison.round(shape) }
       }
       try Report(options: report, prefix: "api/", machine: machine).print(

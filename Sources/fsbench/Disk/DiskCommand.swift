@@ -8,6 +8,7 @@ struct DiskCommand: ParsableCommand {
     discussion: "disk/…/4k is the rate with 32 in flight, disk/…/4k/latency the mean time with one in flight.")
 
   @OptionGroup var report: ReportOptions
+  @OptionGroup var repetition: RoundsOptions
   @Option(help: ArgumentHelp("Where the file is made and removed.", valueName: "dir")) var directory = "."
   @Option(help: ArgumentHelp("Length of one measurement.", valueName: "seconds")) var seconds = 2.0
   @Option(help: ArgumentHelp("Size of the file.", valueName: "MiB")) var size: UInt64 = 256
@@ -28,7 +29,7 @@ struct DiskCommand: ParsableCommand {
       let comparison = DiskComparison(file: file, fio: fio, machine: machine, seconds: seconds)
       var figures: [Figure] = []
       for direction in [DiskProbe.Direction.read, .write] {
-        figures += try comparison.figures(direction, rounds: report.rounds)
+        figures += try comparison.figures(direction, rounds: repetition.rounds)
       }
       try Report(options: report, prefix: "disk/", machine: machine).print(figures, remarks: [])
     }

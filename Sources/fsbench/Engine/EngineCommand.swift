@@ -20,6 +20,7 @@ struct EngineCommand: ParsableCommand {
       """)
 
   @OptionGroup var report: ReportOptions
+  @OptionGroup var repetition: RoundsOptions
   @Option(
     help: ArgumentHelp("How many rows, as 2500, 500K or 10M (default: 1M; four times --memory).", valueName: "count"))
   var rows: RowCount?
@@ -51,7 +52,7 @@ struct EngineCommand: ParsableCommand {
 
   private func compare(_ places: EnginePlaces, _ machine: Machine) throws(BenchError) {
     var comparison = try EngineComparison(rows: Rows(count: rowCount, seed: 16), places: places, machine: machine)
-    for _ in 0..<report.rounds { try comparison.round() }
+    for _ in 0..<repetition.rounds { try comparison.round() }
     try Report(options: report, prefix: "engine/", machine: machine)
       .print(comparison.figures, remarks: comparison.remarks)
   }
@@ -59,7 +60,7 @@ struct EngineCommand: ParsableCommand {
   private func readFromDisk(_ memory: ByteCount, _ places: EnginePlaces, _ machine: Machine) throws(BenchError) {
     var comparison = try PagedComparison(
       rows: rowCount, memory: memory, directory: places.disk, seconds: seconds, machine: machine)
-    for _ in 0..<report.rounds { try comparison.round() }
+    for _ in 0..<repetition.rounds { try comparison.round() }
     try Report(options: report, prefix: "memory/", machine: machine)
       .print(comparison.figures, remarks: comparison.remarks)
   }

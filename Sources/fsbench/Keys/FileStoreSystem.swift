@@ -36,7 +36,7 @@ final class FileStoreSystem: LoadedSystem {
     do throws(ClientError) { return try client.send(request) } catch { throw .failed("\(endpoint): \(error)") }
   }
 
-  private func metrics() throws(BenchError) -> MetricsPage {
+  func metrics() throws(BenchError) -> MetricsPage {
     MetricsPage(String(decoding: try send(ClientRequest(.get, "/metrics")).body, as: UTF8.self))
   }
 

@@ -10,6 +10,9 @@ enum Key {
   /// One key more would need more digits, or be the mark.
   static let countMax = Int(mark)
 
+  /// Of a key and its value.
+  static let rowByteCount = byteCount + value(text(0)).utf8.count
+
   static func text(_ number: UInt64) -> String {
     let digits = String(number)
     return prefix + String(repeating: "0", count: max(0, Key.digits - digits.count)) + digits

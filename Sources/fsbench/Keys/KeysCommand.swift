@@ -24,6 +24,7 @@ struct KeysCommand: ParsableCommand {
       """)
 
   @OptionGroup var report: ReportOptions
+  @OptionGroup var repetition: RoundsOptions
   @OptionGroup(title: "Systems") var systems: KeysSystemsOptions
   @OptionGroup(title: "Load") var load: KeysLoadOptions
 
@@ -36,7 +37,7 @@ struct KeysCommand: ParsableCommand {
       if !load.filled { try comparison.fill() }
       try comparison.checkFilled()
       if load.fillOnly { return }
-      for _ in 0..<report.rounds { try comparison.round() }
+      for _ in 0..<repetition.rounds { try comparison.round() }
       try Report(options: report, prefix: "keys/", machine: machine).print(comparison.figures, remarks: [])
     }
   }

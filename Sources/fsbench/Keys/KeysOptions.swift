@@ -1,20 +1,10 @@
 import ArgumentParser
 import FileStoreClient
-import Foundation
 import Transport
 
 /// Who is driven.
 struct KeysSystemsOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "A node of FileStore, http(s)://HOST:PORT; its leader is driven (else the first of FS_ENDPOINTS).",
-      valueName: "url"))
-  var filestore: String?
-  @Option(help: ArgumentHelp("The table, made when it is not there; rows stay in it.", valueName: "name"))
-  var table = "fsbench_keys"
-  @Option(help: ArgumentHelp("A file that holds a token (else FS_TOKEN).", valueName: "file")) var tokenFile: String?
-  @Option(help: ArgumentHelp("Certificate of the CA of the nodes, for https:// (else FS_CA).", valueName: "file"))
-  var ca: String?
+  @OptionGroup var ours: FileStoreOptions
   @Option(help: ArgumentHelp("etcd's leader, http(s)://HOST:PORT; without, figures have no ratio.", valueName: "url"))
   var etcd: String?
   @Option(
@@ -24,9 +14,6 @@ struct KeysSystemsOptions: ParsableArguments {
     help: ArgumentHelp("Processes whose processor time is counted, separated by commas.", valueName: "pids"))
   var filestorePids = ""
   @Option(help: ArgumentHelp("The same for etcd.", valueName: "pids")) var etcdPids = ""
-
-  private var environment: [String: String] { ProcessInfo.processInfo.environment }
-  private var authority: String? { ca ?? environment["FS_CA"] }
 
   private var etcdEndpoint: Endpoint? { etcd.flatMap { Endpoint($0) } }
   private var metricsEndpoint: Endpoint? { (etcdMetrics ?? etcd).flatMap { Endpoint($0) } }
@@ -47,39 +34,17 @@ struct KeysSystemsOptions: ParsableArguments {
     return numbers.count == parts.count ? numbers : nil
   }
 
-  /// Nil without a CA: then nothing secure can be reached.
-  func makeTLS() throws(BenchError) -> TLSContext? {
-    guard let authority else { return nil }
-    do throws(TLSRefusal) { return try TLSContext(client: .init(nodeAuthority: .file(authority))) } catch {
-      throw .usage("\(error)")
-    }
-  }
+  func makeTLS() throws(BenchError) -> TLSContext? { try ours.makeTLS() }
 
   func make(tls: TLSContext?) throws(BenchError) -> [any LoadedSystem] {
-    let first = filestore ?? environment["FS_ENDPOINTS"].map { String($0.prefix { $0 != "," }) } ?? ""
-    guard let endpoint = Endpoint(first), let token = try readToken() else {
-      throw .usage("name a cluster: --filestore and --token-file, or FS_ENDPOINTS and FS_TOKEN (with FS_CA)")
-    }
-    if endpoint.isSecure || etcdEndpoint?.isSecure == true, tls == nil {
-      throw .usage("https:// needs --ca, or FS_CA")
-    }
-    var systems: [any LoadedSystem] = [
-      try FileStoreSystem(
-        endpoint, authority: authority, token: token, table: table, processes: Self.numbers(filestorePids) ?? [])
-    ]
+    let place = try ours.place()
+    if etcdEndpoint?.isSecure == true, tls == nil { throw FileStoreOptions.needsAuthority }
+    var systems: [any LoadedSystem] = [try place.open(processes: Self.numbers(filestorePids) ?? [])]
     if let etcdEndpoint, let metricsEndpoint {
       systems.append(
         EtcdSystem(etcdEndpoint, tls: tls, metrics: metricsEndpoint, processes: Self.numbers(etcdPids) ?? []))
     }
     return systems
-  }
-
-  private func readToken() throws(BenchError) -> String? {
-    guard let tokenFile else { return environment["FS_TOKEN"] }
-    guard let text = try? String(contentsOfFile: tokenFile, encoding: .utf8) else {
-      throw .usage("\(tokenFile) cannot be read")
-    }
-    return text.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 }
 

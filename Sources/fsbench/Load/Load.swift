@@ -32,6 +32,8 @@ final class Load {
   private var lastAnswer = Instant.zero
   /// The first one ends the run, after all completions of its turn were taken.
   private var failure: String?
+  /// Told of each request that was answered.
+  var observe: ((_ arrived: Instant, _ answered: Instant) -> Void)?
 
   /// - Parameter tls: needed for a secure endpoint.
   init(_ endpoint: Endpoint, tls: TLSContext?, plan: LoadPlan) throws(BenchError) {
@@ -65,6 +67,8 @@ final class Load {
       }
     }
   }
+
+  var now: Instant { ring.now() }
 
   func run(_ call: any Call, _ items: Items) throws(BenchError) -> LoadResult {
     var items = items
@@ -152,6 +156,7 @@ final class Load {
     connection.http.http2.release(handle)
     lastAnswer = ring.now()
     result.add(lastAnswer - request.arrived)
+    observe?(request.arrived, lastAnswer)
   }
 }
 

@@ -15,6 +15,7 @@ struct LogCommand: ParsableCommand {
       """)
 
   @OptionGroup var report: ReportOptions
+  @OptionGroup var repetition: RoundsOptions
   @Option(help: ArgumentHelp("Where the files are made and removed.", valueName: "dir")) var directory = "."
   @Option(help: ArgumentHelp("Length of one measurement.", valueName: "seconds")) var seconds = 2.0
   @Option(help: ArgumentHelp("Size of one of the log's six segments.", valueName: "MiB")) var segment: UInt64 = 32
@@ -32,7 +33,7 @@ struct LogCommand: ParsableCommand {
       let scratch = try Scratch(under: directory)
       let comparison = try LogComparison(
         directory: scratch.path, segmentBytes: segment << 20, fio: try Fio(), seconds: seconds)
-      for _ in 0..<report.rounds { try comparison.round(machine) }
+      for _ in 0..<repetition.rounds { try comparison.round(machine) }
       try Report(options: report, prefix: "log/", machine: machine)
         .print(comparison.figures, remarks: comparison.remarks)
     }

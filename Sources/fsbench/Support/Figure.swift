@@ -5,6 +5,8 @@ struct Figure {
   enum Unit: String {
     case perSecond = "1/s"
     case seconds = "s"
+    /// A number of things, or a ratio.
+    case number = "1"
   }
 
   struct Reference {
@@ -41,6 +43,7 @@ struct Figure {
   func readable(_ value: Double) -> String {
     switch unit {
     case .seconds: Figure.scaled(value, [(1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")])
+    case .number: Figure.number(value)
     case .perSecond: Figure.scaled(value, [(1e6, "M/s"), (1e3, "K/s"), (1, "/s")])
     }
   }

@@ -6,6 +6,10 @@ struct ReportOptions: ParsableArguments {
   @Flag(help: "Print one JSON object a line instead of a table.") var json = false
   @Flag(help: "Exit 1 when a bar of the bars file is missed.") var check = false
   @Option(help: ArgumentHelp("The file of bars.", valueName: "file")) var bars = "Docs/Bars.json"
+}
+
+/// Options of every command that compares.
+struct RoundsOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Rounds of ours and the reference in turn.", valueName: "count")) var rounds = 5
 
   func validate() throws {
