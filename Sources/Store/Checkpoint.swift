@@ -1,4 +1,5 @@
 // The checkpoint: freeze, write, sync, wait for the log, write one superblock. A machine of its own, one step an event.
+// How pages are frozen and sealed stands in Freeze.swift.
 //
 //           awaitingRoom
 //               ▲ │ no room on the disk; later
@@ -74,8 +75,12 @@ struct Checkpoint {
 
   var state = State.idle
   var epoch = Epoch(0)
-  /// Pages to write, in order of their place.
+  /// Pages to write: children before parents, the directory after the shards' trees; else in order of their place.
   var writes: [UInt32] = []
+  /// Where the directory's begin.
+  var directoryStart = 0
+  /// Complete but for the checksum of the directory's root.
+  var superblock: Superblock?
   var orderedCount = 0
   var writtenCount = 0
 }
@@ -168,6 +173,7 @@ extension Store {
       checkpoint.orderedCount - checkpoint.writtenCount < limits.writesInFlightMax
     {
       let page = PageID(checkpoint.writes[checkpoint.orderedCount])
+      seal(page, isOfDirectory: checkpoint.orderedCount >= checkpoint.directoryStart)
       checkpoint.orderedCount += 1
       effects.append(.writePage(page, fileOffset: page.fileOffset))
     }
@@ -192,6 +198,7 @@ extension Store {
 
   private func orderSuperblock(into effects: inout [CheckpointEffect]) {
     let page = PageID(UInt32(checkpoint.epoch.rawValue & 1))
+    encodeSuperblock()
     become(.writingSuperblock, .writeSuperblock(page, fileOffset: page.fileOffset), into: &effects)
   }
 
@@ -199,93 +206,5 @@ extension Store {
     space.pointee.frozenIsDurable()
     durableEpoch = checkpoint.epoch
     become(.idle, .finished(durableEpoch), into: &effects)
-  }
-}
-
-// MARK: Freezing
-
-extension Store {
-  /// Seals all dirty pages, children before parents, and starts the next epoch.
-  private func freeze() {
-    changeCount &+= 1
-    sealShards()
-    directory.pointee.root = sealed(directory.pointee.root, height: directory.pointee.height)
-    sealBitmaps()
-    encodeSuperblock()
-    listWrites()
-    space.pointee.freeze()
-    checkpoint.epoch = epoch
-    epoch = epoch.next
-    touchedCount = 0
-  }
-
-  private func sealShards() {
-    for state in shardStates where state.pointee.touched == epoch {
-      let tree = state.pointee.tree
-      tree.pointee.root = sealed(tree.pointee.root, height: tree.pointee.height)
-      writeRecord(of: state)
-    }
-  }
-
-  private func sealed(_ root: PagePointer, height: UInt32) -> PagePointer {
-    height == 0 ? root : sealed(root, level: UInt8(height - 1))
-  }
-
-  /// The pointer with its checksum, after the same has been done for all dirty pages below.
-  private func sealed(_ pointer: PagePointer, level: UInt8) -> PagePointer {
-    guard pointer.birth == epoch else { return pointer }
-    let page = prepared(pointer, .tree, level: level)
-    if level > 0 {
-      for index in 0..<page.count where page.child(index).birth == epoch {
-        page.setChild(index, sealed(page.child(index), level: level - 1))
-      }
-    }
-    return PagePointer(page: pointer.page, checksum: checksum(page), birth: epoch)
-  }
-
-  /// Gives every changed bitmap page a new place. That changes bitmaps again, until all that changed have moved.
-  private func sealBitmaps() {
-    var moved: [Page?] = []
-    while let index = nextUnmoved(moved) {
-      while moved.count <= index { moved.append(nil) }
-      while space.pointee.bitmaps.count <= index { space.pointee.bitmaps.append(.none) }
-      if !space.pointee.bitmaps[index].isNone { free(space.pointee.bitmaps[index]) }
-      moved[index] = newPage(.bitmap, level: 0)
-    }
-    for (index, page) in moved.enumerated() {
-      guard let page else { continue }
-      space.pointee.writeBitmap(index, to: page)
-      space.pointee.bitmaps[index] = PagePointer(page: page.id, checksum: checksum(page), birth: epoch)
-    }
-  }
-
-  private func nextUnmoved(_ moved: [Page?]) -> Int? {
-    space.pointee.isChanged.indices.first { space.pointee.isChanged[$0] && ($0 >= moved.count || moved[$0] == nil) }
-  }
-
-  private func encodeSuperblock() {
-    let tree = directory.pointee
-    let superblock = Superblock(
-      epoch: epoch, identity: identity, pageCount: space.pointee.pageCount, directoryHeight: tree.height,
-      directoryRoot: tree.root, directoryRows: tree.rows, directoryBytes: tree.bytes, bitmaps: space.pointee.bitmaps)
-    superblockFrame.copyMemory(from: superblock.encoded(), byteCount: Page.byteCount)
-  }
-
-  /// Dirty pages become frozen, and the list of what is to be written. Bitmap pages are not wanted in memory afterwards.
-  private func listWrites() {
-    checkpoint.writes.removeAll(keepingCapacity: true)
-    for page in dirtyList {
-      let entry = table + Int(page)
-      guard entry.pointee.state == .dirty, let frame = entry.pointee.frame else { continue }
-      entry.pointee.state = Page(frame).kind == .bitmap ? .frozenOrphan : .frozen
-      checkpoint.writes.append(page)
-    }
-    dirtyList.removeAll(keepingCapacity: true)
-    checkpoint.writes.sort()
-    checkpoint.orderedCount = 0
-    checkpoint.writtenCount = 0
-    precondition(checkpoint.writes.count == dirtyCount, "all dirty pages are written")
-    frozenCount = dirtyCount
-    dirtyCount = 0
   }
 }

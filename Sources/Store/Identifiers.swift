@@ -22,7 +22,8 @@ package struct Epoch: Hashable, Comparable, Sendable, CustomStringConvertible {
 /// What a parent knows of a child: where it is, when it was born, and the CRC-32C of all its 16 KiB.
 ///
 /// The checksum stands in the parent, not in the page, so that a write that went astray or never happened is found:
-/// the bytes there may be a good page, but not this one. Zero while the child is changing.
+/// the bytes there may be a good page, but not this one. Zero while the child is changing, and in memory
+/// perhaps for longer: see `Store.sealed`.
 ///
 ///     offset  bytes
 ///     0       4      page id

@@ -10,7 +10,7 @@ struct PageEntry {
     case clean
     /// Born in the current epoch. Changed in place.
     case dirty
-    /// Sealed, its write not completed. Never changed.
+    /// Of a checkpoint, its write not completed. Changed only by being sealed, right before it is written.
     case frozen
     /// Frozen, and no tree wants it any more: its frame goes when it is written.
     case frozenOrphan
@@ -22,8 +22,8 @@ struct PageEntry {
   var birth = Epoch(0)
   /// Pinned while this is the store's round.
   var pinRound: UInt64 = 0
-  /// When it was loaded, counted in accesses. Only for misses on purpose.
-  var loadedAt: UInt32 = 0
+  /// Of the page that was born in `birth`, once it was sealed.
+  var checksum: UInt32 = 0
   /// Deletes prepared in this round on this page.
   var preparedDeletes: UInt16 = 0
   var state = State.absent

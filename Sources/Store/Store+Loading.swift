@@ -36,12 +36,14 @@ extension Store {
   /// whoever starts again and again does get ahead.
   @inline(never) private func missesOnPurpose(_ page: PageID) -> Bool {
     accessCount &+= 1
-    guard accessCount &- entry(page).pointee.loadedAt > 500 else { return false }
+    guard accessCount &- loadedAt[page, default: 0] > 500 else { return false }
     return missRandom.chance(limits.missChance, outOf: 1000) && evict(page)
   }
 
   /// The order to read a missing page. Ordering the same page twice does no harm.
-  package func loadOrder(for missing: PageMissing) -> PageRead { PageRead(missing) }
+  package func loadOrder(for missing: PageMissing) -> PageRead {
+    PageRead(PageMissing(pointer: sealed(missing.pointer), kind: missing.kind, level: missing.level))
+  }
 
   /// The bytes of a page have come. They are copied and may be reused.
   ///
@@ -58,7 +60,7 @@ extension Store {
     entry.pointee.frame = frame
     entry.pointee.state = .clean
     entry.pointee.isReferenced = false
-    entry.pointee.loadedAt = accessCount
+    if limits.missChance > 0 { loadedAt[read.page] = accessCount }
     residentCount += 1
   }
 }

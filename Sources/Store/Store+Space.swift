@@ -45,6 +45,7 @@ extension Store {
     if entry.pointee.birth != epoch { dirtyList.append(id.rawValue) }
     entry.pointee.frame = frame
     entry.pointee.birth = epoch
+    entry.pointee.checksum = 0
     entry.pointee.state = .dirty
     entry.pointee.isReferenced = true
     residentCount += 1

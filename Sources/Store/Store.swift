@@ -30,17 +30,23 @@ import Primitives
 /// batch may split and merge under each other: all that an operation can meet is then pinned or dirty, and dirty pages
 /// stay in memory. Merging is a favour, never a duty: it happens when a neighbour is in memory.
 ///
-/// **Checkpoint.** `beginCheckpoint` freezes: it seals every dirty page bottom-up, that is, computes its checksum and
-/// stores it in its parent, and starts the next epoch. This happens at once, 2 µs a dirty page; then the pages are
-/// written while writers go on with copies, then the file is synced, then the log must be durable, then one superblock.
+/// **Checkpoint.** `beginCheckpoint` freezes: it lists the dirty pages, children before parents, and starts the next epoch.
+/// Then they are written while writers go on with copies; each is *sealed* when its write is ordered, that is, its
+/// pointers get the checksums of its children, and its own checksum goes into the table. So the work is spread over as
+/// many turns as the writes are. Then the file is synced, then the log must be durable, then one superblock.
+///
+/// A writer may copy a parent before its children are sealed: the copy's pointers have no checksums. So a pointer without
+/// one is looked up in the table (`sealed`), when the copy is sealed itself, in a later checkpoint, and when the child
+/// was evicted and is to be loaded. The table never forgets: the page id is not given out again while it is live.
 ///
 /// **Invariants** (`checkInvariants`, `verifyStore`)
 /// - Nothing is served from bytes that were not verified against the pointer that led to them.
+/// - A frozen page is sealed after its children and before it is written; a page that is not sealed is in memory.
 /// - A page whose birth is the current epoch is dirty and in memory; no other page is ever changed.
 /// - A page is live (in the newest trees), or owed to a superblock, or free; exactly one of these.
 /// - Dirty + frozen + pinned pages + reservations never exceed the frames.
 ///
-/// **What it does not do.** Sealing is not spread over time. Eviction does not tell a scan from other readers.
+/// **What it does not do.** The freeze itself goes over all dirty pages at once, to list them. Eviction does not tell a scan from other readers.
 /// Reservations are for the worst case: a put reserves a split of every level, so a batch of 1000 wants some 6000 frames of
 /// budget. The file does not shrink. A dropped shard must be empty. Keys are stored whole (the shared prefix only speeds up
 /// the search). Versions and encryption are not here. A page is checked when it comes in, each by itself; pages that are
@@ -52,6 +58,8 @@ package final class Store {
   let space: UnsafeMutablePointer<Space>
   var dirtyList: [UInt32] = []
   var missRandom: SeededRandom
+  /// When pages were loaded, counted in accesses. Only for misses on purpose.
+  var loadedAt: [PageID: UInt32] = [:]
 
   // Trees: Store+Directory.swift
   let directory: UnsafeMutablePointer<Tree>
