@@ -15,6 +15,8 @@ import Raft
 // 5. Files that hold no live segment are searched too: a newer segment's first block may be lost behind which others are
 //    whole.
 // Nothing is changed on disk. The next `Journal` writes a start block in a fresh segment, before anything else.
+//
+// Files are read in large pieces, the next one while those before are followed (`SegmentWindow`).
 
 /// The term and vote and the position that a shard's durable checkpoint holds.
 package struct ShardCheckpoint: Equatable, Sendable {

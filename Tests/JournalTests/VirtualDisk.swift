@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 
 @testable import Journal
@@ -15,6 +16,9 @@ final class VirtualDisk: JournalSource {
   var pending: [Pending] = []
   /// Reads of this file and offset range fail with EIO.
   var unreadable: (file: UInt32, offset: UInt64)?
+  /// What was begun to be read: nothing else may happen before it is finished.
+  private var begun: (file: UInt32, offset: UInt64, target: UnsafeMutableRawBufferPointer)?
+  private(set) var readsBegun = 0
 
   var files: [JournalFile] {
     content.keys.sorted().map { JournalFile(file: $0, bytes: UInt64(content[$0]!.count)) }
@@ -27,12 +31,28 @@ final class VirtualDisk: JournalSource {
   }
 
   func read(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+    precondition(begun == nil, "what was begun is finished first")
     if let bad = unreadable, bad.file == file, bad.offset >= offset, bad.offset < offset + UInt64(target.count) {
       throw JournalReadError(errno: 5)
     }
     content[file]!.withUnsafeBytes {
       target.copyMemory(from: .init(rebasing: $0[Int(offset)..<Int(offset) + target.count]))
     }
+  }
+
+  /// The bytes come as late as they may; until then others stand there.
+  func beginReading(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) -> Bool {
+    precondition(begun == nil, "one read at a time")
+    if let base = target.baseAddress { memset(base, 0xA5, target.count) }
+    begun = (file, offset, target)
+    readsBegun += 1
+    return true
+  }
+
+  func finishReading() throws(JournalReadError) {
+    guard let read = begun else { preconditionFailure("a read was begun") }
+    begun = nil
+    try self.read(file: read.file, offset: read.offset, into: read.target)
   }
 
   func bytes(_ file: UInt32, _ offset: UInt64, _ count: Int) -> [UInt8] {

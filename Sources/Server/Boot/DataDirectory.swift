@@ -21,6 +21,8 @@ final class DataDirectory: LaneFiles {
   private let pages: OpenFile
   private var segments: [UInt32: OpenFile] = [:]
   private var lock: OpenFile?
+  /// Reads segments ahead during recovery; nil where the kernel gives no more rings, and each read is waited for then.
+  private lazy var reader: ParallelRead? = Self.makeReader()
 
   var pagesPath: String { path + "/lane-0/pages" }
   var logPath: String { path + "/lane-0/log" }
@@ -124,7 +126,14 @@ final class DataDirectory: LaneFiles {
   }
 
   /// Closes what only recovery needed.
-  func endRecovery() { segments = [:] }
+  func endRecovery() {
+    segments = [:]
+    reader = nil
+  }
+
+  private static func makeReader() -> ParallelRead? {
+    do throws(RingRefusal) { return try ParallelRead() } catch { return nil }
+  }
 
   // MARK: - LaneFiles
 
@@ -132,6 +141,14 @@ final class DataDirectory: LaneFiles {
     guard let segment = segments[file] else { throw JournalReadError(errno: ENOENT) }
     try fill(target, from: segment, at: offset)
   }
+
+  func beginReading(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) -> Bool {
+    guard let segment = segments[file], let reader else { return false }
+    reader.begin(segment, at: offset, into: target)
+    return true
+  }
+
+  func finishReading() throws(JournalReadError) { try reader?.finish() }
 
   func readPages(offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
     try fill(target, from: pages, at: offset)
