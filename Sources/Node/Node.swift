@@ -70,6 +70,8 @@ package final class Node {
   var drainReported = false
   /// The store has no room for the next command: a checkpoint must end first.
   var isApplyStalled = false
+  /// How much of `NodeLimits.applyBytesMax` this turn has left.
+  var applyRoom: Int
   /// What the journal was last told to be held by every voter.
   var heldTold = LogIndex.zero
   /// The last shortage that was written to the log.
@@ -97,6 +99,7 @@ package final class Node {
     self.replica = replica
     checkpoint = CheckpointState(covered: replica.appliedIndex)
     self.now = now
+    applyRoom = settings.limits.applyBytesMax
     requests = RequestTable(countMax: settings.limits.requestsMax, bytesMax: settings.limits.requestBytesMax)
     wheel = DeadlineWheel(now: now)
     peers = settings.addresses.map { Peer(node: $0.node) }.filter { $0.node != settings.me.node }
@@ -132,6 +135,7 @@ package final class Node {
     if fault != nil { return wheel.nextDeadline }
     var earliest = min(journal.nextDeadline, wheel.nextDeadline, checkpoint.growAgainAt)
     if isOpen, !isClosing { earliest = min(earliest, replica.raft.nextDeadline) }
+    if hasMoreToApply { earliest = min(earliest, now) }
     for round in statusRounds { earliest = min(earliest, round.deadline) }
     if replica.isLeader, isHistoryAging { earliest = min(earliest, replica.advanceAt) }
     return earliest
@@ -147,6 +151,7 @@ package final class Node {
     guard fault == nil else { return }
     if now >= journal.nextDeadline { journalStep(.tick) }
     growWhenDue()
+    if hasMoreToApply { applyCommitted() }
     if isOpen, !isClosing, now >= replica.raft.nextDeadline { stepRaft(.tick) }
   }
 
@@ -162,6 +167,7 @@ package final class Node {
       takeJournalResults()
       tellShortage()
     }
+    applyRoom = settings.limits.applyBytesMax
     reportDrained()
     sendOutboxes()
   }

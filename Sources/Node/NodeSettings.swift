@@ -44,6 +44,9 @@ package struct NodeLimits: Sendable {
   package var requestsMax = 16_384
   /// Bytes that they hold.
   package var requestBytesMax = 96 << 20
+  /// What one turn applies: bytes of commands, and `Node.commandCost` for each. About 2 ms, so that heartbeats, votes and requests
+  /// go on while much is to be applied. A command is applied whole, one in any case.
+  package var applyBytesMax = 2 << 20
   /// A checkpoint starts when so many bytes of log came since the last began.
   package var checkpointLogBytes: UInt64 = 64 << 20
   /// A page file that could not grow for want of room on the disk is tried again after so long.

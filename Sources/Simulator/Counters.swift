@@ -19,7 +19,7 @@ package struct SimulationCounters: Sendable {
 
 /// States that are rare and have code of their own.
 enum InterestingState: Int, CaseIterable {
-  case crashInCheckpoint, tornWrite, checkpointInEntry, applyWaits
+  case crashInCheckpoint, tornWrite, checkpointInEntry, applyWaits, applyGoesOn
   case leaderDeposed, logCutOff, logReadBack, segmentReused
   case nodeFailed, cleanStop, duplicate
   case snapshotRead, snapshotTooOld
@@ -30,6 +30,7 @@ enum InterestingState: Int, CaseIterable {
     case .tornWrite: "write torn by a crash"
     case .checkpointInEntry: "checkpoint in the middle of an entry"
     case .applyWaits: "committed entry waits for a page"
+    case .applyGoesOn: "committed entry waits for the next turn"
     case .leaderDeposed: "leader deposed with uncommitted entries"
     case .logCutOff: "entries of a log cut off"
     case .logReadBack: "entries read back from the log"

@@ -91,6 +91,8 @@ extension Simulation {
     var limits = NodeLimits()
     // In some seeds a checkpoint follows the other.
     limits.checkpointLogBytes = options.seed % 5 == 2 ? 16 << 10 : 192 << 10
+    // In some, applying takes many turns.
+    if options.seed % 7 == 3 { limits.applyBytesMax = 3 << 10 }
     var settings = NodeSettings(
       clusterName: "simulated", clusterID: "00", node: machine.id,
       addresses: machines.map { (node: $0.id, address: "\($0.id)") }, version: "0", limits: limits, seed: random.next())

@@ -95,7 +95,7 @@ extension Simulation {
       note(.applied(machine.id, machine.seen.applied, checksum: fact(raft, machine.seen.applied).checksum))
       story.feed(UInt64(machine.index), machine.seen.applied.rawValue)
     }
-    if node.appliedIndex < raft.commitIndex { counters.count(.applyWaits) }
+    if node.appliedIndex < raft.commitIndex { counters.count(node.hasMoreToApply ? .applyGoesOn : .applyWaits) }
     compareState(machine, node)
   }
 

@@ -250,9 +250,14 @@ final class Harness {
   func request(
     _ machine: Machine, _ operation: Operation, timeout: Nanoseconds = .seconds(10)
   ) -> UInt64 {
+    defer { settle() }
+    return begin(machine, operation, timeout: timeout)
+  }
+
+  /// A request that comes in the same turn as the next one.
+  func begin(_ machine: Machine, _ operation: Operation, timeout: Nanoseconds = .seconds(10)) -> UInt64 {
     requests += 1
     tell(machine, .requested(Request(id: RequestID(requests), deadline: now + timeout, operation: operation)))
-    settle()
     return requests
   }
 
