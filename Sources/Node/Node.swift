@@ -100,7 +100,8 @@ package final class Node {
     checkpoint = CheckpointState(covered: replica.appliedIndex)
     self.now = now
     applyRoom = settings.limits.applyBytesMax
-    requests = RequestTable(countMax: settings.limits.requestsMax, bytesMax: settings.limits.requestBytesMax)
+    requests = RequestTable(
+      countMax: settings.limits.requestsMax, bytesMax: settings.limits.requestBytesMax, boot: boot)
     wheel = DeadlineWheel(now: now)
     peers = settings.addresses.map { Peer(node: $0.node) }.filter { $0.node != settings.me.node }
       .sorted { $0.node < $1.node }

@@ -49,19 +49,27 @@ struct PendingRequest {
   var partial: PartialRead?
 }
 
-/// Names one request of the table for its life; a name is never used again.
+/// Names one request for its life: 16 bits of the start's number, 28 bits of how often the slot was used, 20 bits of slot.
+///
+/// A name is not used again, by a later start of the node neither: a request that was forwarded may be answered when the process
+/// that sent it is gone, and whoever waits there now has asked something else.
 struct RequestHandle: Hashable, Sendable {
+  static let slotBits: UInt64 = 20
+  static let generationBits: UInt64 = 28
+
   var rawValue: UInt64
   init(_ rawValue: UInt64) { self.rawValue = rawValue }
-  init(slot: Int, generation: UInt32) { rawValue = UInt64(generation) << 32 | UInt64(slot) }
-  var slot: Int { Int(rawValue & 0xffff_ffff) }
-  var generation: UInt32 { UInt32(rawValue >> 32) }
+  init(slot: Int, generation: UInt64, boot: UInt64) {
+    let use = boot << Self.generationBits | generation & (1 << Self.generationBits - 1)
+    rawValue = use << Self.slotBits | UInt64(slot)
+  }
+  var slot: Int { Int(rawValue & (1 << Self.slotBits - 1)) }
 }
 
 /// The requests that wait, in slots that are used again. Bounded in number and bytes.
 struct RequestTable {
   private struct Slot {
-    var generation: UInt32
+    var generation: UInt64
     var request: PendingRequest?
   }
 
@@ -71,10 +79,14 @@ struct RequestTable {
   private(set) var bytes = 0
   private let countMax: Int
   private let bytesMax: Int
+  private let boot: UInt64
 
-  init(countMax: Int, bytesMax: Int) {
+  /// `boot` is the number of the node's start.
+  init(countMax: Int, bytesMax: Int, boot: UInt64) {
+    precondition(countMax <= 1 << RequestHandle.slotBits, "a handle names any slot")
     self.countMax = countMax
     self.bytesMax = bytesMax
+    self.boot = boot
   }
 
   /// Nil when the table is full: the request is refused, nothing was done.
@@ -91,7 +103,11 @@ struct RequestTable {
     slots[slot].request = request
     count += 1
     bytes += size
-    return RequestHandle(slot: slot, generation: slots[slot].generation)
+    return handle(slot)
+  }
+
+  private func handle(_ slot: Int) -> RequestHandle {
+    RequestHandle(slot: slot, generation: slots[slot].generation, boot: boot)
   }
 
   /// The request, or nil when it was answered already.
@@ -99,7 +115,7 @@ struct RequestTable {
 
   /// A slot has the handle's generation exactly while the request is in it.
   private func holds(_ handle: RequestHandle) -> Bool {
-    handle.slot < slots.count && slots[handle.slot].generation == handle.generation
+    handle.slot < slots.count && self.handle(handle.slot) == handle
   }
 
   mutating func setStage(_ stage: RequestStage, of handle: RequestHandle) {
@@ -131,7 +147,7 @@ struct RequestTable {
     var found: [RequestHandle] = []
     for (index, slot) in slots.enumerated() {
       if let request = slot.request, matches(request) {
-        found.append(RequestHandle(slot: index, generation: slot.generation))
+        found.append(handle(index))
       }
     }
     return found

@@ -85,6 +85,28 @@ import Testing
     #expect(world.reply(world.request(leader, Harness.get)) == nil)
   }
 
+  /// The process that forwarded a write is gone when the leader answers it, and the next one has forwarded another.
+  @Test func anAnswerToARequestOfAnEarlierStartIsNobodys() throws {
+    let world = try Harness(3)
+    let leader = try world.elect()
+    world.request(leader, Harness.createTable)
+    let followers = world.machines.filter { $0 !== leader }
+    let index = try #require(world.machines.firstIndex { $0 === followers[0] })
+    world.isolated = [followers[1].identity.node.rawValue]
+    followers[0].holdsLog = true
+    let lost = world.request(followers[0], Harness.put(1))
+    followers[0].holdsLog = false
+    try world.restart(index)
+    followers[0].holdsLog = true
+    world.pass(.milliseconds(100))
+    let write = world.request(followers[0], Harness.put(2))
+    #expect(world.reply(lost) == nil && world.reply(write) == nil)
+    world.isolated = []
+    world.pass(.milliseconds(300))
+    #expect(world.reply(lost) == nil)
+    #expect(world.reply(write)?.status == 200, "it replaces what the first one made")
+  }
+
   @Test func deadlinesSayWhetherAnythingMayHaveHappened() throws {
     let world = try Harness(3)
     let leader = try world.elect()

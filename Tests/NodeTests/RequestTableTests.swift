@@ -9,7 +9,7 @@ import Testing
   }
 
   @Test func aHandleIsNeverUsedAgain() throws {
-    var table = RequestTable(countMax: 4, bytesMax: 10_000)
+    var table = RequestTable(countMax: 4, bytesMax: 10_000, boot: 1)
     let firstInserted = table.insert(request())
     let first = try #require(firstInserted)
     let result1 = table.remove(first)
@@ -24,8 +24,21 @@ import Testing
     #expect(table.count == 1)
   }
 
+  @Test func aLaterStartsHandlesAreOthers() {
+    var handles: Set<RequestHandle> = []
+    for boot in [UInt64(1), 2, 0xFFFF, 0x1_0000] {
+      var table = RequestTable(countMax: 3, bytesMax: 10_000, boot: boot)
+      for use in 0..<100 {
+        guard let handle = table.insert(request()) else { continue }
+        #expect(table[handle] != nil && handles.insert(handle).inserted)
+        if use % 3 > 0 { _ = table.remove(handle) }
+      }
+    }
+    #expect(handles.count > 200)
+  }
+
   @Test func aFullTableRefusesByCountAndByBytes() throws {
-    var few = RequestTable(countMax: 1, bytesMax: 10_000)
+    var few = RequestTable(countMax: 1, bytesMax: 10_000, boot: 1)
     let handleInserted = few.insert(request())
     let handle = try #require(handleInserted)
     let result3 = few.insert(request())
@@ -33,7 +46,7 @@ import Testing
     _ = few.remove(handle)
     let result4 = few.insert(request())
     #expect(result4 != nil)
-    var small = RequestTable(countMax: 10, bytesMax: 1000)
+    var small = RequestTable(countMax: 10, bytesMax: 1000, boot: 1)
     let result5 = small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 900))))
     #expect(result5 != nil)
     let result6 = small.insert(request(.lookup(body: [UInt8](repeating: 0, count: 100))))
