@@ -27,12 +27,14 @@ extension Journal {
   /// At most so much is read for one load, so that small entries in many large blocks do not read the whole log.
   private static let readBytesMax = 4 << 20
 
-  /// Orders the reads for entries of the log on disk. Answered by `.loaded` or `.loadFailed`.
-  package func load(_ order: LoadOrder, into effects: inout JournalEffects) {
+  /// Orders the reads for entries of the log on disk. Answered by `.loaded` or `.loadFailed`. Returns through where the answer
+  /// will reach if it is the former.
+  @discardableResult
+  package func load(_ order: LoadOrder, into effects: inout JournalEffects) -> LogIndex? {
     guard let slot = shards.slot(of: order.shard), case let places = loadable(order, slot: slot), !places.isEmpty
     else {
       effects.add(.loadFailed(order, .notHere))
-      return
+      return nil
     }
     let runs = runs(of: places)
     var load = LoadInProgress(
@@ -40,6 +42,7 @@ extension Journal {
       collector: EntryCollector(shard: order.shard, from: order.from, count: places.count))
     orderRead(&load, into: &effects)
     loads.append(load)
+    return order.from + UInt64(places.count - 1)
   }
 
   /// The places of as many entries as are durable, wanted and within the limits, from the first wanted one on.

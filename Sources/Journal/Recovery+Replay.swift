@@ -12,6 +12,12 @@ private struct PendingEntry {
   var bytes: Int
   /// Empty when the entry is in the checkpoint.
   var payload: [UInt8]
+
+  /// The first fragment. The others find room.
+  mutating func begin(_ fragment: UnsafeRawBufferPointer) {
+    payload.reserveCapacity(Int(header.total))
+    payload.append(contentsOf: fragment)
+  }
 }
 
 /// Where the chain ended.
@@ -26,9 +32,10 @@ struct Replay {
   private let checkpoints: [ShardCheckpoint]
   private var shards = ShardTable()
   private var segments = SegmentTable()
-  /// By slot: what the checkpoint holds, the entries after it.
+  /// By slot: what the checkpoint holds, and what is kept of the entries after it.
   private var applied: [UInt64] = []
-  private var entries: [[Entry]] = []
+  private var kept: [KeptEntries] = []
+  private let entriesBytesMax: Int
   private var pending: PendingEntry?
   /// Until the first record that begins something, fragments may belong to an entry that began in a freed segment.
   private var mayBeOrphan = true
@@ -46,8 +53,9 @@ struct Replay {
   /// The highest use of a whole block behind an older first block.
   private var newestUse: UInt64 = 0
 
-  init(identity: JournalIdentity, checkpoints: [ShardCheckpoint]) {
+  init(identity: JournalIdentity, checkpoints: [ShardCheckpoint], entriesBytesMax: Int) {
     self.identity = identity
+    self.entriesBytesMax = entriesBytesMax
     self.checkpoints = checkpoints.sorted { $0.shard < $1.shard }
     for checkpoint in self.checkpoints {
       _ = slot(of: checkpoint.shard)
@@ -59,7 +67,7 @@ struct Replay {
     let slot = shards.obtain(shard)
     if slot == applied.count {
       applied.append(0)
-      entries.append([])
+      kept.append(KeptEntries())
     }
     return slot
   }
@@ -213,7 +221,7 @@ struct Replay {
         slot: slot, header: record, file: file, page: page, use: block.use, bytes: payload.count, payload: [])
       if record.isLast { return complete(start, payload, endFile: file, endPage: endPage) }
       pending = start
-      if isWanted(record, slot: slot) { pending?.payload = Array(payload) }
+      if isWanted(record, slot: slot) { pending?.begin(payload) }
       return true
     }
     guard var entry = pending else { return mayBeOrphan }
@@ -245,20 +253,18 @@ struct Replay {
     return keep(record, kind, entry.payload, lastFragment, slot: slot)
   }
 
-  /// Keeps an entry after the checkpoint in memory, in place of those from its index on. False when its term is below that
-  /// of the entry before.
+  /// Keeps an entry after the checkpoint, in place of those from its index on. False when its term is below that of the
+  /// entry before.
   private mutating func keep(
     _ record: RecordHeader, _ kind: EntryKind, _ begun: [UInt8], _ lastFragment: UnsafeRawBufferPointer, slot: Int
   ) -> Bool {
-    if let end = entries[slot].last, end.index >= record.index {
-      let surplus = end.index.rawValue - record.index.rawValue + 1
-      entries[slot].removeLast(min(entries[slot].count, Int(surplus)))
-    }
+    kept[slot].cut(from: record.index)
     guard isWanted(record, slot: slot) else { return true }
-    if let before = entries[slot].last, before.term > record.term { return false }
+    guard record.term >= kept[slot].lastTerm else { return false }
     var payload = begun
     if payload.isEmpty { payload = Array(lastFragment) } else { payload.append(contentsOf: lastFragment) }
-    entries[slot].append(Entry(index: record.index, term: record.term, kind: kind, payload: payload))
+    kept[slot].append(
+      Entry(index: record.index, term: record.term, kind: kind, payload: payload), bytesMax: entriesBytesMax)
     return true
   }
 
@@ -316,7 +322,7 @@ struct Replay {
 
   /// What the log must hold by the rule that frees segments: everything after each checkpoint, or nothing.
   private func checkAgainstCheckpoints() throws(JournalRefusal) {
-    for (slot, log) in shards.logs.enumerated() where !log.isEmpty || !entries[slot].isEmpty {
+    for (slot, log) in shards.logs.enumerated() where !log.isEmpty || !kept[slot].isEmpty {
       guard !log.isEmpty, log.first <= applied[slot] + 1, log.last >= applied[slot] else {
         let file = segments.live.last?.file ?? 0
         throw .damage(
@@ -342,8 +348,9 @@ struct Replay {
       result.append(
         RecoveredShard(
           shard: log.shard, hardState: hardState, logStart: LogIndex(log.isEmpty ? applied[slot] + 1 : log.first),
-          lastIndex: LogIndex(log.isEmpty ? applied[slot] : log.last), entries: entries[slot]))
-      entries[slot] = []
+          lastIndex: LogIndex(log.isEmpty ? applied[slot] : log.last), entries: Array(kept[slot].entries),
+          terms: kept[slot].terms, configurations: kept[slot].configurations))
+      kept[slot] = KeptEntries()
     }
     return result.sorted { $0.shard < $1.shard }
   }

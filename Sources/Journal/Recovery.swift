@@ -16,7 +16,8 @@ import Raft
 //    whole.
 // Nothing is changed on disk. The next `Journal` writes a start block in a fresh segment, before anything else.
 //
-// Files are read in large pieces, the next one while those before are followed (`SegmentWindow`).
+// Files are read in large pieces, the next one while those before are followed (`SegmentWindow`). Of the entries only the newest
+// are kept in memory, within a budget (`KeptEntries`); of the others, where they stand.
 
 /// The term and vote and the position that a shard's durable checkpoint holds.
 package struct ShardCheckpoint: Equatable, Sendable {
@@ -67,8 +68,11 @@ package struct RecoveredShard: Equatable, Sendable {
   /// The oldest entry in the log, or the index after the checkpoint when there is none.
   package var logStart: LogIndex
   package var lastIndex: LogIndex
-  /// All entries after the checkpoint.
+  /// Entries after the checkpoint: the last ones, contiguous, within the budget.
   package var entries: [Entry]
+  /// Where terms begin among all entries after the checkpoint, in memory or not, and those that name the members.
+  package var terms: [TermStart]
+  package var configurations: [Entry]
 }
 
 /// What a crash left behind the end of the log, for the report: the first bad block.
@@ -99,9 +103,11 @@ package struct RecoveredJournal {
 }
 
 /// Reads the journal of `identity` back. Synchronous; changes nothing.
-/// - Parameter checkpoints: what each shard's durable checkpoint holds; entries up to there are indexed, not returned.
+/// - Parameters:
+///   - checkpoints: what each shard's durable checkpoint holds; entries up to there are indexed, not returned.
+///   - entriesBytesMax: what the returned entries of a shard cost at most. Older ones are indexed and on disk.
 package func recoverJournal(
-  _ source: any JournalSource, identity: JournalIdentity, checkpoints: [ShardCheckpoint]
+  _ source: any JournalSource, identity: JournalIdentity, checkpoints: [ShardCheckpoint], entriesBytesMax: Int = .max
 ) throws(JournalRefusal) -> RecoveredJournal {
   let window = SegmentWindow(source)
   let files = source.files.sorted { $0.file < $1.file }
@@ -109,7 +115,7 @@ package func recoverJournal(
   var refusal: JournalRefusal?
   var from = survey.firstPosition
   while true {
-    var replay = Replay(identity: identity, checkpoints: checkpoints)
+    var replay = Replay(identity: identity, checkpoints: checkpoints, entriesBytesMax: entriesBytesMax)
     do throws(JournalRefusal) {
       try replay.walk(survey, from: from, window: window)
       return try replay.result(survey, window: window)

@@ -10,7 +10,10 @@ extension Node {
   private static let commandCost = 1 << 10
 
   /// This turn has applied its share; the next one goes on with a `.tick`.
-  package var hasMoreToApply: Bool { !replica.committed.isEmpty && canApply }
+  package var hasMoreToApply: Bool {
+    if replica.committed.isEmpty, replica.backlog.isEmpty { return false }
+    return canApply && replica.nextCommitted != nil
+  }
 
   private var canApply: Bool { fault == nil && !isClosing && pages.apply == nil && !isApplyStalled }
 
@@ -18,10 +21,10 @@ extension Node {
   func applyCommitted() {
     guard canApply else { return }
     var appliedAny = false
-    while applyRoom > 0, fault == nil, let entry = replica.committed.first {
+    while applyRoom > 0, fault == nil, let entry = replica.nextCommitted {
       precondition(entry.index == replica.appliedIndex.next, "entries are applied in order, each once")
       guard applyEntry(entry) else { break }
-      _ = replica.committed.popFirst()
+      replica.removeNextCommitted()
       replica.cursor = nil
       replica.resumeOrdinal = 0
       replica.appliedIndex = entry.index

@@ -30,6 +30,7 @@ extension Node {
       taken.removeAll()
       swap(&taken, &spareRaftEffects)
     }
+    if replica.raft.cacheFloor > replica.appliedIndex { readBacklog() }
     takeJournalResults()
   }
 
@@ -56,8 +57,11 @@ extension Node {
     switch effect {
     case .write, .prepare, .remove, .read: effects.journal.append(effect)
     case .persisted(_, let id): stepRaft(.persisted(id))
-    case .loaded(let order, let entries): stepRaft(.entriesLoaded(order, entries))
-    case .loadFailed(let order, .notHere): stepRaft(.entriesLoaded(order, []))
+    case .loaded(let order, let entries):
+      if replica.backlog.take(entries, order) { applyCommitted() } else { stepRaft(.entriesLoaded(order, entries)) }
+    case .loadFailed(let order, .notHere):
+      if Backlog.isOrder(order) { return fail("the log lacks the committed entry \(order.from)") }
+      stepRaft(.entriesLoaded(order, []))
     case .loadFailed(_, .fault(let fault)), .failed(let fault): fail(fault.text)
     case .opened: isOpen = true
     case .closed: isClosed = true

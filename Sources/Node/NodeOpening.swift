@@ -79,7 +79,7 @@ extension Node {
     var settings = settings
     settings.me = Member(node: settings.me.node, incarnation: identity.incarnation)
     let journalIdentity = JournalIdentity(directory: identity.directory, lane: identity.lane, boot: boot.number)
-    let recovered = try recover(files, journalIdentity, shard, replicaRecord)
+    let recovered = try recover(files, journalIdentity, shard, replicaRecord, settings.limits.recoveredBytesMax)
     let journal = Journal(recovered: recovered, identity: journalIdentity, settings: journalSettings)
     let replica = makeReplica(settings, shard, replicaRecord, machine, recovered, now)
     return Node(settings: settings, boot: boot.number, store: store, journal: journal, replica: replica, now: now)
@@ -100,11 +100,11 @@ extension Node {
   }
 
   private static func recover(
-    _ files: some LaneFiles, _ identity: JournalIdentity, _ shard: ShardID, _ record: ReplicaRecord
+    _ files: some LaneFiles, _ identity: JournalIdentity, _ shard: ShardID, _ record: ReplicaRecord, _ bytesMax: Int
   ) throws(OpenRefusal) -> RecoveredJournal {
     let checkpoint = ShardCheckpoint(shard: shard, appliedIndex: record.appliedIndex, hardState: record.hardState)
     do throws(JournalRefusal) {
-      return try recoverJournal(files, identity: identity, checkpoints: [checkpoint])
+      return try recoverJournal(files, identity: identity, checkpoints: [checkpoint], entriesBytesMax: bytesMax)
     } catch { throw .journal(error) }
   }
 
@@ -117,7 +117,8 @@ extension Node {
       hardState: log?.hardState ?? record.hardState, configuration: record.configuration,
       configurationIndex: record.configurationIndex, appliedIndex: record.appliedIndex,
       appliedTerm: record.appliedTerm, logStart: log?.logStart ?? record.appliedIndex.next,
-      entries: log?.entries ?? [])
+      lastIndex: log?.lastIndex ?? record.appliedIndex, terms: log?.terms ?? [],
+      configurations: log?.configurations ?? [], entries: log?.entries ?? [])
     let raft = RaftGroup(
       shard: shard, me: settings.me, settings: settings.raft, restored: restored,
       random: SeededRandom(seed: settings.seed), now: now)

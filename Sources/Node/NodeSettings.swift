@@ -47,6 +47,11 @@ package struct NodeLimits: Sendable {
   /// What one turn applies: bytes of commands, and `Node.commandCost` for each. About 2 ms, so that heartbeats, votes and requests
   /// go on while much is to be applied. A command is applied whole, one in any case.
   package var applyBytesMax = 2 << 20
+  /// Entries behind the checkpoint that a start keeps in memory, the newest ones, in bytes. The others are read again when they
+  /// are applied or sent.
+  package var recoveredBytesMax = 32 << 20
+  /// Entries of one such read to apply them, in bytes; four reads may be under way.
+  package var backlogReadBytes = 2 << 20
   /// A checkpoint starts when so many bytes of log came since the last began.
   package var checkpointLogBytes: UInt64 = 64 << 20
   /// A page file that could not grow for want of room on the disk is tried again after so long.

@@ -17,9 +17,10 @@ final class Replica {
   /// The hash of the state at exactly `appliedIndex`, whatever of the next entry is applied already. Nil after a start from a
   /// checkpoint inside an entry, until that entry is applied.
   var stateHash: UInt64?
-  /// Committed, not yet (wholly) applied.
+  /// Committed, not yet (wholly) applied. What the start left on disk comes before: it is read back in parts.
   var committed: Deque<Entry> = []
-  /// The place inside the first of `committed`.
+  var backlog = Backlog()
+  /// The place inside the next entry.
   var cursor: EntryCursor?
 
   /// After a restart: how many commands of the next entry the checkpoint holds already.
@@ -47,6 +48,16 @@ final class Replica {
     appliedTerm = record.appliedTerm
     resumeOrdinal = record.appliedOrdinal
     stateHash = record.appliedOrdinal == 0 ? record.totals.stateHash : nil
+  }
+
+  /// The next entry to apply; nil when there is none, or while it is being read.
+  var nextCommitted: Entry? {
+    if !backlog.isEmpty { return backlog.first }
+    return committed.first.flatMap { $0.index == appliedIndex.next ? $0 : nil }
+  }
+
+  func removeNextCommitted() {
+    if backlog.isEmpty { _ = committed.popFirst() } else { backlog.removeFirst() }
   }
 
   var isLeader: Bool { raft.role == .leader }

@@ -81,6 +81,17 @@ package struct LoadOrder: Equatable, Sendable {
   }
 }
 
+/// From this index on, up to the next such, entries have this term.
+package struct TermStart: Equatable, Sendable {
+  package var index: LogIndex
+  package var term: Term
+
+  package init(index: LogIndex, term: Term) {
+    self.index = index
+    self.term = term
+  }
+}
+
 /// What recovery found of one group.
 package struct RestoredGroup: Sendable {
   package var hardState: HardState
@@ -93,12 +104,18 @@ package struct RestoredGroup: Sendable {
   /// The oldest entry that the journal still has. When it is above 1, older ones were dropped, and that is only done
   /// below `RaftGroup.retainedFrom`: so every voter holds this one.
   package var logStart: LogIndex
-  /// All recovered entries after `appliedIndex`, contiguous, durable.
+  /// The last entry; all after `appliedIndex` are durable.
+  package var lastIndex: LogIndex
+  /// Where terms begin among the entries after `appliedIndex`, and those of them that are configurations.
+  package var terms: [TermStart]
+  package var configurations: [Entry]
+  /// The last of them, contiguous: what is kept in memory.
   package var entries: [Entry]
 
   package init(
     hardState: HardState, configuration: Configuration, configurationIndex: LogIndex, appliedIndex: LogIndex,
-    appliedTerm: Term, logStart: LogIndex, entries: [Entry]
+    appliedTerm: Term, logStart: LogIndex, lastIndex: LogIndex, terms: [TermStart], configurations: [Entry],
+    entries: [Entry]
   ) {
     self.hardState = hardState
     self.configuration = configuration
@@ -106,6 +123,9 @@ package struct RestoredGroup: Sendable {
     self.appliedIndex = appliedIndex
     self.appliedTerm = appliedTerm
     self.logStart = logStart
+    self.lastIndex = lastIndex
+    self.terms = terms
+    self.configurations = configurations
     self.entries = entries
   }
 
@@ -113,6 +133,6 @@ package struct RestoredGroup: Sendable {
   package static func founding(_ configuration: Configuration) -> RestoredGroup {
     RestoredGroup(
       hardState: HardState(), configuration: configuration, configurationIndex: .zero, appliedIndex: .zero,
-      appliedTerm: .zero, logStart: LogIndex(1), entries: [])
+      appliedTerm: .zero, logStart: LogIndex(1), lastIndex: .zero, terms: [], configurations: [], entries: [])
   }
 }

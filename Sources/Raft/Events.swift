@@ -42,7 +42,8 @@ package struct RaftEffects: Equatable, Sendable {
   /// Perform in this order. Messages given out together with an order do not wait for it.
   package var persist: [PersistOrder] = []
   package var messages: [RaftMessage] = []
-  /// To be applied, in order, each once in the life of this `RaftGroup`.
+  /// To be applied, in order, each once in the life of this `RaftGroup`. Without those that were not in memory when it began:
+  /// the caller reads what it has not applied up to `cacheFloor` from its log, as far as it is committed.
   package var committed: [Entry] = []
   package var loads: [LoadOrder] = []
   package var readsReady: [ReadyRead] = []

@@ -22,9 +22,9 @@ extension RaftGroup {
     return member == me ? log.durableIndex : (progress(of: member)?.match ?? .zero)
   }
 
-  /// Hands out everything up to `index` for applying.
+  /// Hands out everything up to `index` that is in memory for applying.
   func commit(through index: LogIndex, into effects: inout RaftEffects) {
-    log.appendEntries(from: log.commitIndex.next, through: index, to: &effects.committed)
+    log.appendEntries(from: max(log.commitIndex, log.floor).next, through: index, to: &effects.committed)
     log.commit(through: index)
   }
 }

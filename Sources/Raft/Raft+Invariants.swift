@@ -8,7 +8,7 @@ extension RaftGroup {
     precondition(log.appliedIndex <= log.commitIndex && log.commitIndex <= log.lastIndex, "applied <= commit <= last")
     precondition(heldByAll <= log.commitIndex, "what all voters hold is known to be committed")
     precondition(log.durableIndex <= log.lastIndex && log.floor <= log.durableIndex, "floor <= durable <= last")
-    precondition(log.floor <= log.appliedIndex, "entries leave memory after they were applied")
+    precondition(log.floor <= max(log.appliedIndex, log.floorAtStart), "entries leave memory after they were applied")
     precondition(term >= log.lastTerm, "no entry is of a later term")
     precondition(vote == nil || term > .zero, "votes are cast in terms above zero")
     precondition(!configuration.voters.isEmpty, "a group has voters")

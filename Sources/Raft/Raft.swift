@@ -12,8 +12,8 @@
 //
 // *Replication* (Raft+Replication.swift, Raft+Following.swift, Progress.swift). The leader sends entries ahead of the
 // acknowledgements, bounded per follower. A follower that lost something says where the logs may still agree; the leader
-// goes back to there in one or two steps. Entries long applied leave the memory; for a follower that still needs them
-// the leader orders them from the journal.
+// goes back to there in one or two steps. Entries long applied leave the memory, and a start need not take all into it; for
+// a follower that needs such an entry the leader orders it from the journal.
 //
 // *Durability is an event.* A vote, a request for votes and an acknowledgement speak of a term, a vote, entries; they
 // leave only after `.persisted` covered those. So no driver can put them into the wrong order. The leader's own disk is
@@ -123,7 +123,8 @@ package final class RaftGroup {
     self.settings = settings
     hardState = restored.hardState
     log = RaftLog(
-      appliedIndex: restored.appliedIndex, appliedTerm: restored.appliedTerm, entries: restored.entries)
+      appliedIndex: restored.appliedIndex, appliedTerm: restored.appliedTerm, lastIndex: restored.lastIndex,
+      terms: restored.terms, entries: restored.entries)
     precondition(hardState.term >= log.lastTerm, "a term is durable before its entries")
     precondition(restored.configurationIndex <= restored.appliedIndex, "the configuration is of the checkpoint")
     configurations = [ConfigurationAt(index: restored.configurationIndex, configuration: restored.configuration)]
@@ -136,7 +137,7 @@ package final class RaftGroup {
     electionTimeout = settings.electionTimeoutMin
     electionDeadline = .never
     state = .follower(Following(leader: nil, verified: restored.appliedIndex))
-    for entry in restored.entries where entry.kind == .configuration { adopt(entry) }
+    for entry in restored.configurations { adopt(entry) }
     resetElectionTimer()
   }
 }

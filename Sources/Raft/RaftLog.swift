@@ -4,6 +4,9 @@
 //     on disk   |  in memory
 //     only      |      ▲ applied   ▲ commit        ▲ durable may stand anywhere above the floor
 //
+// After a start with a long log applied and commit may stand below the floor: what recovery did not keep in memory, whoever
+// needs it reads from the journal. Terms are known from the applied index on in any case.
+//
 // An entry is durable when the *last* order that covered it has been persisted: an entry that was overwritten and came
 // back under a later term is not made durable by the order that wrote it first.
 
@@ -20,24 +23,34 @@ struct RaftLog: Sendable {
   private var entries: Deque<Entry> = []
   /// The last index that is not in memory.
   private(set) var floor: LogIndex
+  /// Where it stood at the start: only below may it be above the applied index.
+  let floorAtStart: LogIndex
   private(set) var terms: TermRuns
   private(set) var commitIndex: LogIndex
   private(set) var appliedIndex: LogIndex
   private(set) var durableIndex: LogIndex
   private var unpersisted: Deque<Unpersisted> = []
-  /// The cost of all entries in memory, and of those above `appliedIndex`.
+  /// The cost of all entries in memory, and of those of them above `appliedIndex`.
   private(set) var cachedBytes = 0
   private(set) var unappliedBytes = 0
 
-  /// A recovered log: all of `entries` are durable, none is known to be committed.
-  init(appliedIndex: LogIndex, appliedTerm: Term, entries recovered: [Entry]) {
-    floor = appliedIndex
+  /// A recovered log: everything is durable, nothing after `appliedIndex` is known to be committed, and the last entries are
+  /// in memory.
+  init(
+    appliedIndex: LogIndex, appliedTerm: Term, lastIndex: LogIndex, terms starts: [TermStart],
+    entries recovered: [Entry]
+  ) {
+    floor = LogIndex(lastIndex.rawValue - UInt64(recovered.count))
+    floorAtStart = floor
+    precondition(floor >= appliedIndex, "what is applied was not recovered")
     terms = TermRuns(index: appliedIndex, term: appliedTerm)
+    for (start, end) in zip(starts, starts.dropFirst().map(\.index.previous) + [lastIndex]) {
+      terms.append(start.index, start.term, through: min(end, floor))
+    }
     commitIndex = appliedIndex
     self.appliedIndex = appliedIndex
-    durableIndex = appliedIndex
-    for entry in recovered { push(entry) }
     durableIndex = lastIndex
+    for entry in recovered { push(entry) }
   }
 
   var lastIndex: LogIndex { floor + UInt64(entries.count) }
@@ -111,6 +124,7 @@ extension RaftLog {
       cachedBytes -= entry.cost
       unappliedBytes -= entry.cost
     }
+    floor = min(floor, index.previous)
     terms.truncate(from: index)
     durableIndex = min(durableIndex, index.previous)
     for i in unpersisted.indices { unpersisted[i].through = min(unpersisted[i].through, index.previous) }
@@ -133,7 +147,7 @@ extension RaftLog {
     precondition(index <= commitIndex, "only committed entries are applied")
     while appliedIndex < index {
       appliedIndex = appliedIndex.next
-      unappliedBytes -= self[appliedIndex].cost
+      if appliedIndex > floor { unappliedBytes -= self[appliedIndex].cost }
     }
   }
 
@@ -148,7 +162,8 @@ extension RaftLog {
 
   /// Forgets terms that no follower will be asked for: everybody has the log through `heldByAll`.
   mutating func forgetTerms(heldByAll: LogIndex, runsMax: Int) {
-    terms.trim(before: min(heldByAll, floor), runsMax: runsMax, limit: floor)
+    let limit = min(floor, appliedIndex)
+    terms.trim(before: min(heldByAll, limit), runsMax: runsMax, limit: limit)
   }
 
   /// Walks the whole log: contiguous, terms as recorded, costs as counted.

@@ -29,11 +29,15 @@ struct TermRuns: Equatable, Sendable {
   var lastTerm: Term { runs[runs.count - 1].term }
   var count: Int { runs.count }
 
-  mutating func append(_ index: LogIndex, _ term: Term) {
+  mutating func append(_ index: LogIndex, _ term: Term) { append(index, term, through: index) }
+
+  /// The entries `index` … `last`; none if that is before.
+  mutating func append(_ index: LogIndex, _ term: Term, through last: LogIndex) {
+    guard last >= index else { return }
     precondition(index == lastIndex.next, "terms are appended without a gap")
     precondition(term >= lastTerm, "terms never fall along a log")
     if term > lastTerm { runs.append(Run(first: index, term: term)) }
-    lastIndex = index
+    lastIndex = last
   }
 
   /// Forgets `index` and all after it.

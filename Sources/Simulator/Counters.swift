@@ -19,7 +19,7 @@ package struct SimulationCounters: Sendable {
 
 /// States that are rare and have code of their own.
 enum InterestingState: Int, CaseIterable {
-  case crashInCheckpoint, tornWrite, checkpointInEntry, applyWaits, applyGoesOn
+  case crashInCheckpoint, tornWrite, checkpointInEntry, applyWaits, applyGoesOn, startOnPartOfTheLog
   case leaderDeposed, logCutOff, logReadBack, segmentReused
   case nodeFailed, cleanStop, duplicate
   case snapshotRead, snapshotTooOld
@@ -31,6 +31,7 @@ enum InterestingState: Int, CaseIterable {
     case .checkpointInEntry: "checkpoint in the middle of an entry"
     case .applyWaits: "committed entry waits for a page"
     case .applyGoesOn: "committed entry waits for the next turn"
+    case .startOnPartOfTheLog: "start with entries left on disk"
     case .leaderDeposed: "leader deposed with uncommitted entries"
     case .logCutOff: "entries of a log cut off"
     case .logReadBack: "entries read back from the log"

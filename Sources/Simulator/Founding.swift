@@ -76,23 +76,37 @@ extension Simulation {
       machine.node = try Node.open(
         settings(machine), identity: identity, boot: boot, files: files, storeLimits: storeLimits(),
         journalSettings: journalSettings(), now: machine.clock(now))
+      observeStart(machine, try recoveredEntries(machine, identity, boot, files))
     } catch {
       return fail("a crashed node starts again", "\(machine.id): \(error)")
     }
     story.tell(now, "\(machine.id) starts")
     machine.node?.checkInvariants()
     machine.turnsSinceWalk = 0
-    observeStart(machine)
     scheduleTurn(machine)
     openLinks(of: machine)
+  }
+
+  /// All entries after the checkpoint, however many of them the node keeps in memory.
+  private func recoveredEntries(
+    _ machine: Machine, _ identity: StoreIdentity, _ boot: Boots.Boot, _ files: DiskFiles
+  ) throws -> [Entry] {
+    let applied = machine.node?.appliedIndex ?? .zero
+    let recovered = try recoverJournal(
+      files, identity: JournalIdentity(directory: identity.directory, lane: identity.lane, boot: boot.number),
+      checkpoints: [ShardCheckpoint(shard: Node.onlyShard, appliedIndex: applied, hardState: nil)])
+    return recovered.shards.first { $0.shard == Node.onlyShard }?.entries ?? []
   }
 
   private func settings(_ machine: Machine) -> NodeSettings {
     var limits = NodeLimits()
     // In some seeds a checkpoint follows the other.
     limits.checkpointLogBytes = options.seed % 5 == 2 ? 16 << 10 : 192 << 10
-    // In some, applying takes many turns.
+    // In some, applying takes many turns, or a start leaves most of its log on disk.
     if options.seed % 7 == 3 { limits.applyBytesMax = 3 << 10 }
+    if options.seed % 3 == 0 {
+      (limits.recoveredBytesMax, limits.backlogReadBytes) = (Int(options.seed % 2) << 12, 700)
+    }
     var settings = NodeSettings(
       clusterName: "simulated", clusterID: "00", node: machine.id,
       addresses: machines.map { (node: $0.id, address: "\($0.id)") }, version: "0", limits: limits, seed: random.next())

@@ -6,7 +6,7 @@ import Raft
 /// What was last seen of a machine's replica, so that the next look tells what changed.
 struct LastSeen {
   var lastIndex = LogIndex.zero
-  var terms: [Term] = []  // of entry i at [i - 1]
+  var facts: [LogFact] = []  // of entry i at [i - 1]
   var durable = LogIndex.zero
   var hardState = HardState()
   var isLeader = false
@@ -15,21 +15,20 @@ struct LastSeen {
 }
 
 extension Simulation {
-  /// A process started: what it found on its disk.
-  func observeStart(_ machine: Machine) {
+  /// A process started: what it found on its disk, `entries` of which not all need be in its memory.
+  func observeStart(_ machine: Machine, _ entries: [Entry]) {
     guard let node = machine.node else { return }
     let raft = node.raft
-    var log: [LogFact] = []
-    var index = node.appliedIndex.next
-    while index <= raft.lastIndex {
-      log.append(fact(raft, index))
-      index = index.next
+    let log = entries.map { fact($0) }
+    if log.count != Int(raft.lastIndex.rawValue - node.appliedIndex.rawValue) {
+      fail("a process finds all of its log", "\(machine.id): \(log.count) entries after \(node.appliedIndex)")
     }
+    if raft.cacheFloor > node.appliedIndex { counters.count(.startOnPartOfTheLog) }
     let recovery = Recovery(term: raft.term, vote: raft.vote?.node, applied: node.appliedIndex, log: log)
     note(.recovered(machine.id, recovery))
     var seen = machine.seen
-    seen.terms.removeLast(max(0, seen.terms.count - Int(node.appliedIndex.rawValue)))
-    seen.terms.append(contentsOf: log.map(\.term))
+    seen.facts.removeLast(max(0, seen.facts.count - Int(node.appliedIndex.rawValue)))
+    seen.facts.append(contentsOf: log)
     seen.lastIndex = raft.lastIndex
     seen.durable = raft.durableIndex
     seen.hardState = raft.hardState
@@ -69,17 +68,17 @@ extension Simulation {
 
   private func observeEntries(_ machine: Machine, _ raft: RaftGroup) {
     var common = min(machine.seen.lastIndex, raft.lastIndex)
-    while common > machine.seen.commit, raft.term(at: common) != machine.seen.terms[Int(common.rawValue) - 1] {
+    while common > machine.seen.commit, raft.term(at: common) != machine.seen.facts[Int(common.rawValue) - 1].term {
       common = common.previous
     }
     guard common < raft.lastIndex || common < machine.seen.lastIndex else { return }
     if common < machine.seen.lastIndex { counters.count(.logCutOff) }
-    machine.seen.terms.removeLast(machine.seen.terms.count - Int(common.rawValue))
+    machine.seen.facts.removeLast(machine.seen.facts.count - Int(common.rawValue))
     var index = common.next
     while index <= raft.lastIndex {
-      let fact = fact(raft, index)
+      let fact = fact(machine, raft, index)
       note(.appended(machine.id, index, fact))
-      machine.seen.terms.append(fact.term)
+      machine.seen.facts.append(fact)
       index = index.next
     }
     machine.seen.lastIndex = raft.lastIndex
@@ -88,11 +87,12 @@ extension Simulation {
   private func observeProgress(_ machine: Machine, _ node: Node, _ raft: RaftGroup) {
     while machine.seen.commit < raft.commitIndex {
       machine.seen.commit = machine.seen.commit.next
-      note(.committed(machine.id, machine.seen.commit, fact(raft, machine.seen.commit), in: raft.term))
+      note(.committed(machine.id, machine.seen.commit, fact(machine, raft, machine.seen.commit), in: raft.term))
     }
     while machine.seen.applied < node.appliedIndex {
       machine.seen.applied = machine.seen.applied.next
-      note(.applied(machine.id, machine.seen.applied, checksum: fact(raft, machine.seen.applied).checksum))
+      let checksum = fact(machine, raft, machine.seen.applied).checksum
+      note(.applied(machine.id, machine.seen.applied, checksum: checksum))
       story.feed(UInt64(machine.index), machine.seen.applied.rawValue)
     }
     if node.appliedIndex < raft.commitIndex { counters.count(node.hasMoreToApply ? .applyGoesOn : .applyWaits) }
@@ -111,11 +111,17 @@ extension Simulation {
     if let found { fail(found.rule, found.detail) }
   }
 
-  private func fact(_ raft: RaftGroup, _ index: LogIndex) -> LogFact {
-    guard let entry = raft.entry(at: index) else {
+  /// An entry that is not in memory is the one that was found at the start.
+  private func fact(_ machine: Machine, _ raft: RaftGroup, _ index: LogIndex) -> LogFact {
+    if let entry = raft.entry(at: index) { return fact(entry) }
+    guard index <= raft.cacheFloor, index.rawValue <= UInt64(machine.seen.facts.count) else {
       fail("the simulator sees the log", "entry \(index) is not in memory")
       return LogFact(term: .zero, checksum: 0)
     }
+    return machine.seen.facts[Int(index.rawValue) - 1]
+  }
+
+  private func fact(_ entry: Entry) -> LogFact {
     let checksum = entry.payload.withUnsafeBytes { stableHash($0, seed: UInt64(entry.kind.rawValue)) }
     return LogFact(term: entry.term, checksum: checksum)
   }

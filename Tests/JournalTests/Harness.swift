@@ -274,6 +274,7 @@ final class Harness {
     let recovered = try recover()
     let isRight = model.settle(recovered, checkpoints: checkpoints)
     #expect(isRight, "what came back is not what was appended")
+    try expectTheSameWithABudget(recovered)
     boot += 1
     journal = Journal(recovered: recovered, identity: Self.identity(boot), settings: settings)
     effects.removeAll()
@@ -282,6 +283,27 @@ final class Harness {
       journal.step(.held(shard, index), at: now, into: &effects)
     }
     return recovered
+  }
+
+  /// However little is kept in memory, the rest is the same.
+  private func expectTheSameWithABudget(_ all: RecoveredJournal) throws {
+    let whole = all.shards.flatMap(\.entries).reduce(0) { $0 + $1.cost }
+    for budget in [0, 100, whole / 2] {
+      let some = try recoverJournal(
+        disk, identity: Self.identity(boot + 1), checkpoints: checkpoints.values.sorted { $0.shard < $1.shard },
+        entriesBytesMax: budget)
+      for (shard, full) in zip(some.shards, all.shards) {
+        var expected = full
+        expected.entries = full.entries.suffix(shard.entries.count)
+        #expect(shard == expected, "with \(budget) bytes")
+        #expect(shard.entries.reduce(0) { $0 + $1.cost } <= budget)
+      }
+    }
+    for shard in all.shards {
+      #expect(shard.configurations == shard.entries.filter { $0.kind == .configuration })
+      let starts = shard.entries.enumerated().filter { $0 == 0 || shard.entries[$0 - 1].term != $1.term }
+      #expect(shard.terms == starts.map { TermStart(index: $1.index, term: $1.term) })
+    }
   }
 
   func lastIndex(_ shard: UInt64) -> UInt64 { UInt64(model.newest[ShardID(shard)]?.entries.count ?? 0) }

@@ -43,6 +43,21 @@ import Testing
     #expect(recovered.shards[0].entries.map(\.term.rawValue) == [1, 1, 1, 2])
   }
 
+  @Test func theNewestEntriesAreKeptAsFarAsTheBudgetGoes() throws {
+    let harness = try opened()
+    harness.append(1, hardState: hardState(2), (1...20).map { entry($0, $0 < 8 ? 1 : 2, 1000) })
+    harness.settle()
+    harness.checkpoint(1, 3)
+    for (budget, first) in [(0, 21), (1047, 21), (1048, 20), (5 * 1048, 16), (17 * 1048, 4), (Int.max, 4)] {
+      let recovered = try recoverJournal(
+        harness.disk, identity: Harness.identity(2), checkpoints: Array(harness.checkpoints.values),
+        entriesBytesMax: budget)
+      #expect(recovered.shards[0].entries.map(\.index.rawValue) == Array(UInt64(first)..<21))
+      #expect(recovered.shards[0].lastIndex == LogIndex(20))
+      #expect(recovered.shards[0].terms.map(\.index.rawValue) == [4, 8])
+    }
+  }
+
   @Test func theHigherTermAndVoteOfLogAndCheckpointCounts() throws {
     let harness = try opened()
     harness.append(1, hardState: hardState(3, 2))

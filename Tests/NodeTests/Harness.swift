@@ -56,6 +56,11 @@ final class Harness {
     var holdsLog = false
     /// Nothing on its disk can grow.
     var isDiskFull = false
+    /// Reads of the log wait for `completeReads`.
+    var holdsReads = false
+    var reads: [JournalRead] = []
+    /// Reads of the log that were performed.
+    var readCount = 0
     var notices: [Notice] = []
     var replies: [(id: UInt64, reply: Reply)] = []
     var drained = false
@@ -126,6 +131,7 @@ final class Harness {
     let machine = machines[index]
     boots += 1
     machine.effects = NodeEffects()
+    machine.reads = []
     machine.node = try Harness.open(
       machine.files, machine.identity, of: machines.count, boot: boots, now: now, limits)
     tell(machine, .turnEnded)
@@ -191,13 +197,26 @@ final class Harness {
       machine.files.prepare(prepare.file, bytes: prepare.bytes)
       tell(machine, .journal(.segmentReady(file: prepare.file)))
     case .remove(let file): machine.files.segments.removeAll { $0.number == file }
-    case .read(let read):
-      let bytes = machine.files.segments.first { $0.number == read.file }?.bytes ?? []
-      Array(bytes[Int(read.offset)..<Int(read.offset) + read.count]).withUnsafeBytes {
-        machine.node.logRead(read.id, bytes: $0, at: now, into: &machine.effects)
-      }
+    case .read(let read) where machine.holdsReads: machine.reads.append(read)
+    case .read(let read): performRead(read, machine)
     default: break
     }
+  }
+
+  private func performRead(_ read: JournalRead, _ machine: Machine) {
+    machine.readCount += 1
+    let bytes = machine.files.segments.first { $0.number == read.file }?.bytes ?? []
+    Array(bytes[Int(read.offset)..<Int(read.offset) + read.count]).withUnsafeBytes {
+      machine.node.logRead(read.id, bytes: $0, at: now, into: &machine.effects)
+    }
+  }
+
+  /// The reads that wait complete, the last one first.
+  func completeReads(_ machine: Machine) {
+    let reads = machine.reads
+    machine.reads = []
+    for read in reads.reversed() { performRead(read, machine) }
+    settle()
   }
 
   private func performCheckpoint(_ order: CheckpointEffect, _ machine: Machine) {

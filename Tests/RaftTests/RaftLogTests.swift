@@ -9,7 +9,7 @@ import Testing
   @Test func durableMeansDurableWhateverIsStillOnTheWay() {
     for seed in 0..<UInt64(300) {
       var random = SeededRandom(seed: seed)
-      var log = RaftLog(appliedIndex: .zero, appliedTerm: .zero, entries: [])
+      var log = RaftLog()
       var disk = TestDisk()
       var (term, order) = (Term(1), PersistID(0))
       for _ in 0..<60 {
@@ -43,7 +43,7 @@ import Testing
   }
 
   @Test func entriesLeaveMemoryOldestFirstAndOnlyWhenAppliedAndDurable() {
-    var log = RaftLog(appliedIndex: .zero, appliedTerm: .zero, entries: [])
+    var log = RaftLog()
     log.append((1...4).map { entry($0, Term(1)) }[...], order: 1)
     log.append([entry(5, Term(1))], order: 2)
     log.commit(through: LogIndex(5))
@@ -60,7 +60,7 @@ import Testing
   }
 
   @Test func aBatchHoldsAtLeastOneEntryAndKeepsItsLimit() {
-    var log = RaftLog(appliedIndex: .zero, appliedTerm: .zero, entries: [])
+    var log = RaftLog()
     log.append((1...5).map { entry($0, Term(1)) }[...], order: 1)
     let cost = entry(1, Term(1)).cost
     #expect(log.entries(from: LogIndex(2), bytesMax: 0).map(\.index) == [LogIndex(2)])
@@ -70,9 +70,61 @@ import Testing
     #expect(log.entries(from: LogIndex(6), bytesMax: .max).isEmpty)
   }
 
+  /// Ten entries were recovered, the last three are in memory.
+  private var recovered: RaftLog {
+    let starts = [(5, 2), (8, 3), (10, 4)].map { TermStart(index: LogIndex($0), term: Term($1)) }
+    return RaftLog(
+      appliedIndex: LogIndex(4), appliedTerm: Term(1), lastIndex: LogIndex(10), terms: starts,
+      entries: [entry(8, Term(3)), entry(9, Term(3)), entry(10, Term(4))])
+  }
+
+  @Test func whatRecoveryLeftOnDiskIsKnownByItsTerms() {
+    var log = recovered
+    log.checkEntries()
+    #expect((4...11).map { log.term(at: LogIndex($0))?.rawValue } == [1, 2, 2, 2, 3, 3, 4, nil])
+    #expect(log.floor == LogIndex(7) && log.durableIndex == LogIndex(10) && log.commitIndex == LogIndex(4))
+    let cost = entry(8, Term(3)).cost
+    #expect(log.cachedBytes == 3 * cost && log.unappliedBytes == 3 * cost)
+    log.commit(through: LogIndex(9))
+    log.applied(through: LogIndex(6))
+    log.forgetTerms(heldByAll: LogIndex(9), runsMax: 1)
+    log.evict(cacheBytesMax: 0)
+    #expect(log.floor == LogIndex(7) && log.unappliedBytes == 3 * cost && log.term(at: LogIndex(6)) == Term(2))
+    log.applied(through: LogIndex(9))
+    log.evict(cacheBytesMax: 0)
+    #expect(log.floor == LogIndex(9) && log.unappliedBytes == cost)
+    log.checkEntries()
+  }
+
+  @Test func aLeaderMayCutOffWhatRecoveryLeftOnDisk() {
+    for from in UInt64(5)...11 {
+      var log = recovered
+      log.append([entry(from, Term(5))][...], order: 1)
+      log.checkEntries()
+      #expect(log.lastIndex == LogIndex(from) && log.durableIndex == LogIndex(from - 1))
+      #expect(log.floor == LogIndex(min(from - 1, 7)) && log.term(at: LogIndex(from)) == Term(5))
+      #expect(log.term(at: LogIndex(from - 1)) == recovered.term(at: LogIndex(from - 1)))
+    }
+  }
+
+  @Test func aLogOfWhichNothingIsInMemoryGoesOn() {
+    var log = RaftLog(
+      appliedIndex: LogIndex(4), appliedTerm: Term(1), lastIndex: LogIndex(6),
+      terms: [TermStart(index: LogIndex(5), term: Term(1))], entries: [])
+    #expect(log.floor == LogIndex(6) && log.lastTerm == Term(1) && log.lastIndex == LogIndex(6))
+    log.append([entry(7, Term(2))][...], order: 1)
+    #expect(log.entries(from: LogIndex(7), bytesMax: .max).map(\.index) == [LogIndex(7)])
+    log.checkEntries()
+  }
+
   private func entry(_ index: UInt64, _ term: Term) -> Entry {
     Entry(index: LogIndex(index), term: term, kind: .command, payload: [1, 2, 3])
   }
+}
+
+extension RaftLog {
+  /// An empty one.
+  init() { self.init(appliedIndex: .zero, appliedTerm: .zero, lastIndex: .zero, terms: [], entries: []) }
 }
 
 @Suite struct TermRunsTests {

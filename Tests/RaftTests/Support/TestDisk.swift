@@ -48,10 +48,12 @@ struct TestDisk {
   /// What recovery would find, with a checkpoint at `applied`.
   func restored(configuration: Configuration, applied: LogIndex, logStart: LogIndex) -> RestoredGroup {
     let inLog = entries.prefix(Int(applied.rawValue)).last { $0.kind == .configuration }
+    let rest = Array(entries.dropFirst(Int(applied.rawValue)))
     return RestoredGroup(
       hardState: hardState, configuration: configuration, configurationIndex: inLog?.index ?? .zero,
       appliedIndex: applied, appliedTerm: entry(at: applied)?.term ?? .zero, logStart: logStart,
-      entries: Array(entries.dropFirst(Int(applied.rawValue))))
+      lastIndex: applied + UInt64(rest.count), terms: rest.map { TermStart(index: $0.index, term: $0.term) },
+      configurations: rest.filter { $0.kind == .configuration }, entries: rest)
   }
 
   /// The answer to a load order.
