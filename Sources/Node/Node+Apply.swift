@@ -48,6 +48,7 @@ extension Node {
         let range = try cursor.current()
         guard let outcome = applyCommand(entry, range, cursor.ordinal) else {
           replica.cursor = cursor
+          if pages.apply != nil { loadAhead(entry, cursor) }
           return false
         }
         statistics.commandsApplied += 1

@@ -28,6 +28,14 @@ struct Backlog {
   var last: LogIndex? { parts.last?.last }
   var first: Entry? { parts.first?.entries.first }
 
+  subscript(index: LogIndex) -> Entry? {
+    for part in parts {
+      guard let first = part.entries.first?.index, index >= first, index <= part.last else { continue }
+      return part.entries[Int(index.rawValue - first.rawValue)]
+    }
+    return nil
+  }
+
   mutating func order(_ shard: ShardID, from: LogIndex, through: LogIndex, bytesMax: Int) -> LoadOrder {
     defer { nextID += 1 }
     return LoadOrder(shard: shard, id: nextID, from: from, through: through, bytesMax: bytesMax)

@@ -87,6 +87,7 @@ struct PageWaits {
   /// The page that `apply` waits for.
   var apply: PageID?
 
+  var count: Int { waiting.count }
   func isLoading(_ page: PageID) -> Bool { waiting[page] != nil }
   mutating func start(_ page: PageID) { if waiting[page] == nil { waiting[page] = [] } }
   mutating func add(_ handle: RequestHandle, to page: PageID) { waiting[page, default: []].append(handle) }

@@ -23,6 +23,9 @@ final class Replica {
   /// The place inside the next entry.
   var cursor: EntryCursor?
 
+  /// How far pages were looked for ahead of applying: the place inside an entry.
+  var ahead: (index: LogIndex, cursor: EntryCursor)?
+
   /// After a restart: how many commands of the next entry the checkpoint holds already.
   var resumeOrdinal: UInt32
 
@@ -54,6 +57,13 @@ final class Replica {
   var nextCommitted: Entry? {
     if !backlog.isEmpty { return backlog.first }
     return committed.first.flatMap { $0.index == appliedIndex.next ? $0 : nil }
+  }
+
+  /// A committed entry that is not applied yet, if it is in memory.
+  func committedEntry(_ index: LogIndex) -> Entry? {
+    guard let first = committed.first?.index, index >= first else { return backlog[index] }
+    let offset = Int(index.rawValue - first.rawValue)
+    return offset < committed.count ? committed[offset] : nil
   }
 
   func removeNextCommitted() {

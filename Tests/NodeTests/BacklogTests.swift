@@ -123,4 +123,26 @@ import Testing
     #expect(old.node.raft.lastIndex == leader.node.raft.lastIndex)
     #expect(world.reply(world.request(leader, get(0)))?.status == 404)
   }
+
+  @Test func pagesThatManyCommandsMissAreOrderedTogether() throws {
+    var limits = NodeLimits()
+    limits.checkpointLogBytes = 1
+    let world = try Harness(1, limits: limits)
+    let node = try world.elect()
+    world.request(node, Harness.createTable)
+    for first in stride(from: 0, to: 3000, by: 500) {
+      for key in first..<first + 500 { _ = world.begin(node, put(key)) }
+      world.settle()
+    }
+    world.pass(.seconds(1))
+    try world.restart(0)
+    _ = try world.elect()
+    #expect(world.reply(world.request(node, put(0)))?.status == 200)
+    node.pagesOrderedMax = 0
+    let writes = stride(from: 0, to: 3000, by: 50).map { world.begin(node, put($0)) }
+    world.settle()
+    #expect(writes.allSatisfy { world.reply($0)?.status == 200 })
+    #expect(node.pagesOrderedMax >= 8, "\(node.pagesOrderedMax)")
+    #expect(node.node.statistics.pageMisses < 40, "each once: \(node.node.statistics.pageMisses)")
+  }
 }

@@ -59,6 +59,8 @@ final class Harness {
     /// Reads of the log wait for `completeReads`.
     var holdsReads = false
     var reads: [JournalRead] = []
+    /// The most pages that were ordered in one turn.
+    var pagesOrderedMax = 0
     /// Reads of the log that were performed.
     var readCount = 0
     var notices: [Notice] = []
@@ -165,6 +167,7 @@ final class Harness {
   private func perform(_ effects: NodeEffects, _ machine: Machine) -> Bool {
     for order in effects.journal { performJournal(order, machine) }
     for order in effects.checkpoint { performCheckpoint(order, machine) }
+    machine.pagesOrderedMax = max(machine.pagesOrderedMax, effects.pageReads.count)
     for read in effects.pageReads {
       let start = Int(read.fileOffset)
       let bytes = Array(machine.files.pages[start..<start + read.count])
