@@ -82,7 +82,11 @@ let package = Package(
         argumentParser, yams,
       ]),
     program(
-      "fsbench", ["FileStoreClient", "Raft", "Journal", "Store", "Ring", "Transport", "Primitives", argumentParser]),
+      "fsbench",
+      [
+        "Server", "FileStoreClient", "Node", "Raft", "Journal", "Store", "Tables", "Ring", "Transport", "Primitives",
+        argumentParser,
+      ]),
     program("simulate", ["Simulator", argumentParser]),
     program(
       "ChaosTests", ["FileStoreClient", "Checkers", "Primitives", "CLinux", argumentParser], path: "ChaosTests",
@@ -114,7 +118,7 @@ let package = Package(
       "ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives", "Ring", "FileStoreClient", "TestNodes"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Server", "FileStoreClient", "Transport", "Primitives", "TestNodes"]),
-    tests("fsbenchTests", ["fsbench", "FileStoreClient", "Ring", "Transport", "Primitives", "TestNodes"]),
+    tests("fsbenchTests", ["fsbench", "Server", "FileStoreClient", "Ring", "Transport", "Primitives", "TestNodes"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ]
 )

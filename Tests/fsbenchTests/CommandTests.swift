@@ -65,7 +65,7 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
       let (lines, code) = try run([
         "log", "--directory", directory, "--segment", "2", "--seconds", "0.1", "--rounds", "1",
       ])
-      #expect(code == nil && lines.count == 5, "\(lines)")
+      #expect(code == nil && lines.count == 7, "\(lines)")
       #expect(lines[1].hasPrefix("log/append-1/fio ") && lines[1].contains(" fio "))
       #expect(lines[2].hasPrefix("log/append-64 ") && lines[2].contains(" append-1 "))
       #expect(lines[3].hasPrefix("one at a time: P50 ") && lines[3].contains("; fio: P50 "))
@@ -104,6 +104,41 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
     #expect(failure { _ = try EnginePlaces(disk: "/dev/shm") }?.hasPrefix("/dev/shm is in memory; ") == true)
   }
 
+  @Test func recoveryIsMeasuredBesideLMDB() throws {
+    try withDirectory { directory in
+      let small = [
+        "recovery", "--directory", directory, "--lmdb-directory", directory, "--log", "2", "--rows", "1500", "--store",
+        "3", "--rounds", "2",
+      ]
+      let found = try figures(small)
+      #expect(found.map(\.name) == ["recovery/log-2MiB", "recovery/rows-100/lmdb", "recovery/store-3MiB"])
+      #expect(found.map(\.unit) == ["s", "1/s", "s"] && found.map(\.reference) == [nil, "lmdb", nil])
+      #expect(found.allSatisfy { $0.value > 0 } && found[1].ratio ?? 0 > 0)
+      let (lines, code) = try run(small)
+      #expect(code == nil && lines.count == 5, "\(lines)")
+      #expect(lines[4].contains(" rows of 1 KiB, ") && lines[4].hasSuffix(" MiB of it pages"), "\(lines)")
+      #expect(lines[5].hasPrefix("1500 rows of 100 bytes, "), "\(lines)")
+      #expect(lines[6].hasPrefix("3072 stored rows of 1 KiB, "), "\(lines)")
+    }
+  }
+
+  /// Here, because commands count the peak anew.
+  @Test func thePeakOfMemoryIsCountedAnew() throws {
+    func touch(_ mebibytes: Int) throws {
+      let flags = MAP_PRIVATE | MAP_ANONYMOUS
+      let memory = try #require(mmap(nil, mebibytes << 20, PROT_READ | PROT_WRITE, flags, -1, 0))
+      memset(memory, 1, mebibytes << 20)
+      munmap(memory, mebibytes << 20)
+    }
+    try touch(256)
+    let old = PeakMemory.bytes
+    PeakMemory.reset()
+    let new = PeakMemory.bytes
+    #expect(new > 0 && new + 128 << 20 <= old)
+    try touch(128)
+    #expect(PeakMemory.bytes >= new + 64 << 20)
+  }
+
   @Test func aBarThatIsMissedFailsTheCommandBehindItsFigures() throws {
     try withDirectoryOnDisk { directory in
       let bars = directory + "/bars.json"
@@ -118,7 +153,7 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
   }
 
   @Test func aDirectoryThatIsNoneIsWrongUsage() throws {
-    for command in [["disk"], ["log"], ["engine", "--rows", "1000"]] {
+    for command in [["disk"], ["log"], ["engine", "--rows", "1000"], ["recovery", "--log", "1"]] {
       let result = try run(command + ["--directory", "/nowhere/at/all", "--rounds", "1"])
       #expect(result.exitCode == 2 && result.lines.isEmpty)
     }
@@ -130,6 +165,7 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
     ["engine", "--memory", "1MiB"], ["engine", "--memory", "1"], ["engine", "--memory", "1GiB", "--seconds", "0"],
     ["api", "--seconds", "31"], ["api", "--shapes", "1"],
     ["keys", "--seconds", "0"], ["keys", "--requests", "0"], ["keys", "--fill-seconds", "0"],
+    ["recovery", "--log", "0"], ["recovery", "--rows", "9"], ["recovery", "--store", "0"],
   ])
   func whatCannotBeMeasuredIsRefused(arguments: [String]) {
     #expect(throws: (any Error).self) { try Fsbench.parseAsRoot(arguments) }

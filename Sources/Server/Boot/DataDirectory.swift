@@ -14,10 +14,10 @@ import Transport
 ///     data/lane-0/log/       the log's segments
 ///
 /// Nothing is changed before `take`, so that a directory of somebody else stays as it is.
-final class DataDirectory: LaneFiles {
+package final class DataDirectory: LaneFiles {
   let path: String
-  let pagesBytes: UInt64
-  private(set) var files: [JournalFile] = []
+  package let pagesBytes: UInt64
+  package private(set) var files: [JournalFile] = []
   private let pages: OpenFile
   private var segments: [UInt32: OpenFile] = [:]
   private var lock: OpenFile?
@@ -25,9 +25,9 @@ final class DataDirectory: LaneFiles {
   private lazy var reader: ParallelRead? = Self.makeReader()
 
   var pagesPath: String { path + "/lane-0/pages" }
-  var logPath: String { path + "/lane-0/log" }
+  package var logPath: String { path + "/lane-0/log" }
 
-  init(path: String) throws(StartRefusal) {
+  package init(path: String) throws(StartRefusal) {
     self.path = path
     try Self.checkIsFormatted(path)
     do throws(SystemError) {
@@ -55,7 +55,9 @@ final class DataDirectory: LaneFiles {
   }
 
   /// Whose it is. Nothing is changed when it is not this node's.
-  func checkIdentity(cluster: [UInt8], clusterID: String, node: NodeID) throws(StartRefusal) -> StoreIdentity {
+  package func checkIdentity(
+    cluster: [UInt8], clusterID: String, node: NodeID
+  ) throws(StartRefusal) -> StoreIdentity {
     let found: StoreIdentity
     do throws(OpenRefusal) { found = try readIdentity(self) } catch { throw refusal(error) }
     guard found.cluster == cluster else {
@@ -65,13 +67,13 @@ final class DataDirectory: LaneFiles {
     return found
   }
 
-  func refusal(_ refusal: OpenRefusal) -> StartRefusal {
+  package func refusal(_ refusal: OpenRefusal) -> StartRefusal {
     if case .journal(let journal) = refusal { return StartRefusal("data directory \(path): \(words(journal))") }
     return StartRefusal("data directory \(path): \(refusal)")
   }
 
   /// Locks it, counts the start, and makes what a killed process left behind durable: what recovery reads must stay.
-  func take(_ identity: StoreIdentity) throws(StartRefusal) -> Boots.Boot {
+  package func take(_ identity: StoreIdentity) throws(StartRefusal) -> Boots.Boot {
     do throws(SystemError) {
       let lock = try OpenFile(path + "/LOCK", [.write, .create])
       try lock.file.lock()
@@ -115,7 +117,7 @@ final class DataDirectory: LaneFiles {
   }
 
   /// Removes half-made segments. After recovery accepted the rest.
-  func clean() {
+  package func clean() {
     do throws(SystemError) {
       for name in try FileSystem.list(logPath) where name.hasSuffix(".log.new") {
         try FileSystem.remove(logPath + "/" + name)
@@ -126,7 +128,7 @@ final class DataDirectory: LaneFiles {
   }
 
   /// Closes what only recovery needed.
-  func endRecovery() {
+  package func endRecovery() {
     segments = [:]
     reader = nil
   }
@@ -137,20 +139,20 @@ final class DataDirectory: LaneFiles {
 
   // MARK: - LaneFiles
 
-  func read(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+  package func read(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
     guard let segment = segments[file] else { throw JournalReadError(errno: ENOENT) }
     try fill(target, from: segment, at: offset)
   }
 
-  func beginReading(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) -> Bool {
+  package func beginReading(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) -> Bool {
     guard let segment = segments[file], let reader else { return false }
     reader.begin(segment, at: offset, into: target)
     return true
   }
 
-  func finishReading() throws(JournalReadError) { try reader?.finish() }
+  package func finishReading() throws(JournalReadError) { try reader?.finish() }
 
-  func readPages(offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
+  package func readPages(offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
     try fill(target, from: pages, at: offset)
   }
 

@@ -8,7 +8,7 @@ import Ring
 /// Segment n is the file `n.log` with eight digits. Blocks are written past the page cache, each durable when its write
 /// completes (O_DIRECT, O_DSYNC), several at a time. A segment appears under its name when it is complete
 /// (`SegmentPreparation` below): after a crash a half-made one is a `.new` file, which the next start removes.
-final class LogFiles {
+package final class LogFiles {
   private let directory: String
   private let directoryHandle: OpenFile
   private var segments: [UInt32: OpenFile] = [:]
@@ -48,7 +48,7 @@ final class LogFiles {
   /// How long durable writes took.
   private(set) var writeTimes = Histogram()
 
-  static func name(of file: UInt32) -> String {
+  package static func name(of file: UInt32) -> String {
     let digits = String(file)
     return String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".log"
   }

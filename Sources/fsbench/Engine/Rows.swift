@@ -12,7 +12,8 @@ final class Rows {
   private let readOrder: UnsafeMutableBufferPointer<UInt32>
   let value: UnsafeMutableRawBufferPointer
 
-  init(count: Int, seed: UInt64) {
+  /// `isText`: keys and value are letters and digits, for who takes no other bytes; 64 bits of a key are random then.
+  init(count: Int, seed: UInt64, isText: Bool = false) {
     self.count = count
     keys = .allocate(byteCount: count * Rows.keyBytes, alignment: 16)
     readOrder = .allocate(capacity: count)
@@ -20,8 +21,16 @@ final class Rows {
     var random = SeededRandom(seed: seed)
     for word in 0..<count * 2 { keys.storeBytes(of: random.next(), toByteOffset: word * 8, as: UInt64.self) }
     for byte in 0..<Rows.valueBytes { value[byte] = UInt8(truncatingIfNeeded: byte) }
+    if isText { makeText() }
     for i in 0..<count { readOrder[i] = UInt32(i) }
     for i in stride(from: count - 1, to: 0, by: -1) { readOrder.swapAt(i, Int(random.below(UInt64(i + 1)))) }
+  }
+
+  private func makeText() {
+    let digits = Array("0123456789abcdef".utf8)
+    for bytes in [keys, value] {
+      for i in bytes.indices { bytes[i] = digits[Int(bytes[i] & 15)] }
+    }
   }
 
   deinit {

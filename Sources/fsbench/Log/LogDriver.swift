@@ -2,14 +2,15 @@ import Journal
 import Primitives
 import Raft
 import Ring
+import Server
 
 /// The real journal on real files: its orders performed through the ring, with one group that appends.
 ///
 /// A small version of what the server does, without its requests. Segments are prepared at once, which holds the loop up;
 /// so measure after `warmUp`, when every segment has been used and is used again.
 final class LogDriver {
-  private static let shard = ShardID(1)
-  private static let term = Term(1)
+  static let shard = ShardID(1)
+  static let term = Term(1)
   /// A checkpoint is pretended after so many entries, and frees segments.
   private static let checkpointEvery: UInt64 = 4096
 
@@ -31,6 +32,11 @@ final class LogDriver {
 
   private let settings: JournalSettings
 
+  /// False: nothing is ever freed, the log is to be read back.
+  private let frees: Bool
+  /// The index that a checkpoint holds: the first entry stands behind it.
+  private let after: LogIndex
+
   /// Six segments, of which one is the reserve.
   private static func settings(segmentBytes: UInt64) -> JournalSettings {
     var settings = JournalSettings()
@@ -40,12 +46,21 @@ final class LogDriver {
     return settings
   }
 
-  init(directory: String, segmentBytes: UInt64) throws(BenchError) {
+  convenience init(directory: String, segmentBytes: UInt64) throws(BenchError) {
+    try self.init(
+      directory: directory, identity: JournalIdentity(directory: 1, lane: LaneID(0), boot: 1),
+      settings: LogDriver.settings(segmentBytes: segmentBytes), frees: true)
+  }
+
+  init(
+    directory: String, identity: JournalIdentity, settings: JournalSettings, frees: Bool, after: LogIndex = .zero
+  ) throws(BenchError) {
     self.directory = directory
-    settings = LogDriver.settings(segmentBytes: segmentBytes)
+    self.settings = settings
+    self.frees = frees
+    self.after = after
     ring = try BenchError.ring(entries: 64)
     now = ring.now()
-    let identity = JournalIdentity(directory: 1, lane: LaneID(0), boot: 1)
     do throws(JournalRefusal) {
       let recovered = try recoverJournal(NoFiles(), identity: identity, checkpoints: [])
       journal = Journal(recovered: recovered, identity: identity, settings: settings)
@@ -59,9 +74,9 @@ final class LogDriver {
   var statistics: JournalStatistics { journal.statistics }
 
   /// Hands one entry over; it leaves at the end of the turn.
-  func append(_ payload: [UInt8]) {
+  func append(_ payload: [UInt8], kind: EntryKind = .command) {
     appended += 1
-    let entry = Entry(index: LogIndex(appended), term: LogDriver.term, kind: .command, payload: payload)
+    let entry = Entry(index: after + appended, term: LogDriver.term, kind: kind, payload: payload)
     let hardState = appended == 1 ? HardState(term: LogDriver.term) : nil
     journal.append(shard: LogDriver.shard, order: PersistOrder(id: appended, hardState: hardState, entries: [entry]))
   }
@@ -73,7 +88,7 @@ final class LogDriver {
     let completions = ring.wait(until: nil)
     now = ring.now()
     for completion in completions { try take(completion) }
-    release()
+    if frees { release() }
     try perform()
   }
 
@@ -123,20 +138,22 @@ final class LogDriver {
     journal.step(.written(completion.token), at: now, into: &effects)
   }
 
-  /// A fresh segment is reserved and filled with zeros, as the server makes them.
   private func prepare(_ order: SegmentPreparation) throws(BenchError) {
     if order.isFresh {
       fresh += 1
-      let path = "\(directory)/\(order.file).log"
-      try BenchError.system { () throws(SystemError) in
-        let made = try File(path, [.write, .create, .truncate])
-        try made.preallocate(order.bytes)
-        try made.zeroFill(from: 0, count: order.bytes)
-        try made.synchronize()
-      }
+      let path = "\(directory)/\(LogFiles.name(of: order.file))"
+      try BenchError.system { () throws(SystemError) in try LogDriver.makeSegment(path, bytes: order.bytes) }
       files[order.file] = try OpenFile(path, [.write, .direct, .durable])
     }
     journal.step(.segmentReady(file: order.file), at: now, into: &effects)
+  }
+
+  /// A fresh segment is reserved and filled with zeros, as the server makes them.
+  static func makeSegment(_ path: String, bytes: UInt64) throws(SystemError) {
+    let made = try File(path, [.write, .create, .truncate])
+    try made.preallocate(bytes)
+    try made.zeroFill(from: 0, count: bytes)
+    try made.synchronize()
   }
 
   /// All that is durable counts as checkpointed and held by every voter.

@@ -1,9 +1,8 @@
 import Foundation
 
-/// Docs/Bars.json: what the ratios have to reach, or, of figures without a reference, the values.
+/// Docs/Bars.json: what the ratios have to reach, or the values of figures without a reference.
 ///
-///     {"log/append-1/fio": {"ratio_max": 1.25}, "log/append-64": {"ratio_min": 20},
-///      "memory/hot-read/p99/latency": {"value_max": 0.001}}
+///     {"log/append-1/fio": {"ratio_max": 1.25}, "log/append-64": {"ratio_min": 20}, "recovery/log-1GiB": {"value_max": 3}}
 struct Bars {
   private struct Bar: Decodable {
     var ratioMin: Double?
@@ -16,10 +15,20 @@ struct Bars {
       case valueMax = "value_max"
     }
 
-    /// Nil when what the bar is about was not measured.
-    func subject(of figure: Figure) -> Double? { valueMax == nil ? figure.ratio : figure.value }
-    var least: Double? { ratioMin }
-    var most: Double? { valueMax ?? ratioMax }
+    /// How a figure misses it, if it does.
+    func missed(by figure: Figure?) -> String? {
+      guard let figure else { return "not measured" }
+      if let valueMax, figure.value > valueMax {
+        return "\(figure.readable(figure.value)), at most \(figure.readable(valueMax))"
+      }
+      guard ratioMin != nil || ratioMax != nil else { return nil }
+      guard let ratio = figure.ratio else { return "not measured" }
+      if let ratioMin, ratio < ratioMin { return "\(text(ratio)), at least \(text(ratioMin))" }
+      if let ratioMax, ratio > ratioMax { return "\(text(ratio)), at most \(text(ratioMax))" }
+      return nil
+    }
+
+    private func text(_ ratio: Double) -> String { String(format: "%.3g", ratio) }
   }
 
   private let bars: [String: Bar]
@@ -36,14 +45,7 @@ struct Bars {
   /// A sentence for each bar below `prefix` that is missed. One that was not measured is missed.
   func missed(by figures: [Figure], prefix: String) -> [String] {
     bars.filter { $0.key.hasPrefix(prefix) }.sorted { $0.key < $1.key }.compactMap { name, bar in
-      guard let found = figures.first(where: { $0.name == name }).flatMap(bar.subject) else {
-        return "\(name): not measured"
-      }
-      if let least = bar.least, found < least { return "\(name): \(text(found)), at least \(text(least))" }
-      if let most = bar.most, found > most { return "\(name): \(text(found)), at most \(text(most))" }
-      return nil
+      bar.missed(by: figures.first { $0.name == name }).map { "\(name): \($0)" }
     }
   }
-
-  private func text(_ number: Double) -> String { String(format: "%.3g", number) }
 }
