@@ -91,8 +91,8 @@ extension Node {
     case .missing(let missing):
       load(missing)
       pages.apply = missing.page
-    case .outOfMemory, .diskFull:
-      isApplyStalled = true
+    case .outOfMemory: stallForMemory()
+    case .diskFull: isApplyStalled = true
     }
   }
 

@@ -20,8 +20,19 @@ struct CheckpointState {
   var awaitsLog = false
   /// A page that the next beginning needs is being loaded.
   var awaitsPage: PageID?
+  /// Of the checkpoint under way.
+  var pace: CheckpointPace?
+  /// When that is to be looked at again, even if nothing happens.
+  var paceAt = Instant.never
+  /// When the last one began; at first, when the node was opened.
+  var begunAt: Instant
+  /// Memory ran out: the next command is tried again once no more pages than these are frozen.
+  var frozenToApply: Int?
 
-  init(covered: LogIndex) { self.covered = covered }
+  init(covered: LogIndex, now: Instant) {
+    self.covered = covered
+    begunAt = now
+  }
 }
 
 extension Node {
@@ -34,10 +45,9 @@ extension Node {
   func beginCheckpointWhenDue() {
     guard isOpen, !store.isCheckpointing, store.checkpointFault == nil else { return }
     let logBytes = journal.statistics.bytesWritten - checkpoint.logBytesAtBegin
-    let dirty = store.statistics.dirtyPages
     guard
-      logBytes > 0 && logBytes >= settings.limits.checkpointLogBytes || dirty > store.limits.framesMax / 4
-        || isApplyStalled
+      logBytes > 0 && logBytes >= settings.limits.checkpointLogBytes
+        || store.statistics.dirtyPages > store.dirtyPagesMax || isApplyStalled
         || isLogLong
     else { return }
     beginCheckpoint()
@@ -74,7 +84,8 @@ extension Node {
     checkpoint.frozen = record
     effects.notices.append(.checkpointBegan)
     var orders: [CheckpointEffect] = []
-    store.beginCheckpoint(into: &orders)
+    store.beginCheckpoint(writesMax: 0, into: &orders)
+    setPace()
     takeCheckpointOrders(orders)
   }
 
@@ -83,6 +94,7 @@ extension Node {
     var orders: [CheckpointEffect] = []
     store.step(event, into: &orders)
     takeCheckpointOrders(orders)
+    goOnApplying()
   }
 
   /// Tries to grow the page file again when it is time to.
@@ -122,11 +134,13 @@ extension Node {
   private func checkpointFinished() {
     guard let frozen = checkpoint.frozen else { return }
     checkpoint.frozen = nil
+    checkpoint.pace = nil
     checkpoint.covered = frozen.appliedIndex
     statistics.checkpoints += 1
     effects.notices.append(.checkpointFinished(applied: frozen.appliedIndex, pages: store.statistics.pages))
     journalStep(.checkpointed(replica.shard, frozen.appliedIndex, frozen.hardState))
     if isApplyStalled {
+      checkpoint.frozenToApply = nil
       isApplyStalled = false
       applyCommitted()
     }
@@ -138,5 +152,52 @@ extension Node {
     effects.notices.append(.checkpointFailed("\(failure.step) failed with errno \(failure.errno)"))
     fail(
       "a checkpoint failed (\(failure.step), errno \(failure.errno)): check the disk and its free space, then restart")
+  }
+}
+
+// MARK: Pace
+
+extension Node {
+  /// The store has no frames for the next command. Pages that a checkpoint has written give some back.
+  func stallForMemory() {
+    isApplyStalled = true
+    awaitFrames()
+  }
+
+  private func awaitFrames() { checkpoint.frozenToApply = store.statistics.frozenPages - Self.framesToApply }
+
+  /// So many more frames make it worth while to try the command again.
+  private static let framesToApply = 64
+
+  private func goOnApplying() {
+    guard isApplyStalled, let frozen = checkpoint.frozenToApply, store.statistics.frozenPages <= frozen else { return }
+    checkpoint.frozenToApply = nil
+    isApplyStalled = false
+    applyCommitted()
+  }
+
+  private func setPace() {
+    guard let pages = store.checkpointPages else { return }
+    let interval = now - checkpoint.begunAt
+    checkpoint.begunAt = now
+    checkpoint.pace = CheckpointPace(
+      begunAt: now, logBytesAtBegin: checkpoint.logBytesAtBegin, pages: pages,
+      time: min(Nanoseconds(interval.rawValue / 2), settings.limits.checkpointTimeMax))
+    if checkpoint.frozenToApply != nil { awaitFrames() }
+  }
+
+  /// At the end of a turn: lets the checkpoint under way write as many more pages as it is time for. All of them when
+  /// writes wait for its end.
+  func paceCheckpoint() {
+    checkpoint.paceAt = .never
+    guard let pace = checkpoint.pace else { return }
+    let facts = CheckpointPace.Facts(
+      now: now, logBytes: journal.statistics.bytesWritten, dirtyPages: store.statistics.dirtyPages,
+      dirtyPagesMax: store.dirtyPagesMax)
+    let due = isApplyStalled || isLogLong ? pace.pages : pace.due(facts, settings.limits)
+    if due < pace.pages { checkpoint.paceAt = now + settings.limits.checkpointPaceStep }
+    var orders: [CheckpointEffect] = []
+    store.allowWrites(due, into: &orders)
+    takeCheckpointOrders(orders)
   }
 }

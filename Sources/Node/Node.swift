@@ -97,7 +97,7 @@ package final class Node {
     self.store = store
     self.journal = journal
     self.replica = replica
-    checkpoint = CheckpointState(covered: replica.appliedIndex)
+    checkpoint = CheckpointState(covered: replica.appliedIndex, now: now)
     self.now = now
     applyRoom = settings.limits.applyBytesMax
     requests = RequestTable(
@@ -135,10 +135,12 @@ package final class Node {
   package var nextDeadline: Instant {
     if fault != nil { return wheel.nextDeadline }
     var earliest = min(journal.nextDeadline, wheel.nextDeadline, checkpoint.growAgainAt)
-    if isOpen, !isClosing { earliest = min(earliest, replica.raft.nextDeadline) }
+    if isOpen, !isClosing {
+      earliest = min(earliest, replica.raft.nextDeadline, checkpoint.paceAt)
+      if replica.isLeader, isHistoryAging { earliest = min(earliest, replica.advanceAt) }
+    }
     if hasMoreToApply { earliest = min(earliest, now) }
     for round in statusRounds { earliest = min(earliest, round.deadline) }
-    if replica.isLeader, isHistoryAging { earliest = min(earliest, replica.advanceAt) }
     return earliest
   }
 
@@ -163,6 +165,7 @@ package final class Node {
         proposePurge()
         proposeAdvance()
         beginCheckpointWhenDue()
+        paceCheckpoint()
       }
       journal.flush(at: now, into: &journalEffects)
       takeJournalResults()

@@ -54,6 +54,12 @@ package struct NodeLimits: Sendable {
   package var backlogReadBytes = 2 << 20
   /// A checkpoint starts when so many bytes of log came since the last began.
   package var checkpointLogBytes: UInt64 = 64 << 20
+  /// It writes its pages within this time, if log and memory do not make it write them sooner.
+  package var checkpointTimeMax = Nanoseconds.seconds(10)
+  /// So many of them it writes at once.
+  package var checkpointPagesAtOnce = 64
+  /// Without a turn of the loop in between, the others follow in steps of this length.
+  package var checkpointPaceStep = Nanoseconds.milliseconds(5)
   /// A page file that could not grow for want of room on the disk is tried again after so long.
   package var growAgainAfter = Nanoseconds.seconds(1)
   /// Bytes of one payload to a peer, but for a single larger message.

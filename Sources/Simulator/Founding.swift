@@ -107,6 +107,8 @@ extension Simulation {
     if options.seed % 3 == 0 {
       (limits.recoveredBytesMax, limits.backlogReadBytes) = (Int(options.seed % 2) << 12, 700)
     }
+    // In most, a checkpoint's pages are written one by one, as log and time go on.
+    if options.seed % 4 != 1 { limits.checkpointPagesAtOnce = 1 }
     var settings = NodeSettings(
       clusterName: "simulated", clusterID: "00", node: machine.id,
       addresses: machines.map { (node: $0.id, address: "\($0.id)") }, version: "0", limits: limits, seed: random.next())

@@ -75,12 +75,14 @@ struct Checkpoint {
 
   var state = State.idle
   var epoch = Epoch(0)
-  /// Pages to write: children before parents, the directory after the shards' trees; else in order of their place.
+  /// Pages to write: children before parents, the directory after the shards' trees; else as they were taken.
   var writes: [UInt32] = []
   /// Where the directory's begin.
   var directoryStart = 0
   /// Complete but for the checksum of the directory's root.
   var superblock: Superblock?
+  /// So many of them may have been ordered.
+  var allowedCount = Int.max
   var orderedCount = 0
   var writtenCount = 0
 }
@@ -99,15 +101,28 @@ extension Store {
     return nil
   }
 
+  /// How many pages the checkpoint under way writes; nil when there is none.
+  package var checkpointPages: Int? { isCheckpointing ? checkpoint.writes.count : nil }
+
   /// Freezes what is there now and starts writing it. Only between batches, and not during another checkpoint.
   /// Without changes since the last one it is finished at once.
-  package func beginCheckpoint(into effects: inout [CheckpointEffect]) {
+  ///
+  /// - Parameter writesMax: so many pages may be ordered before `allowWrites` allows more.
+  package func beginCheckpoint(writesMax: Int = .max, into effects: inout [CheckpointEffect]) {
     if let fault = checkpointFault { return effects.append(.failed(fault)) }
     precondition(checkpoint.state == .idle, "one checkpoint at a time")
     precondition(!isBatchOpen, "a checkpoint begins between batches")
     guard dirtyCount > 0 || space.pointee.isAnyChanged else { return effects.append(.finished(durableEpoch)) }
     freeze()
+    checkpoint.allowedCount = writesMax
     growOrWrite(into: &effects)
+  }
+
+  /// Of the pages of the checkpoint under way so many may have been ordered by now. Fewer than before change nothing.
+  package func allowWrites(_ count: Int, into effects: inout [CheckpointEffect]) {
+    guard count > checkpoint.allowedCount else { return }
+    checkpoint.allowedCount = count
+    if checkpoint.state == .writing { orderWrites(into: &effects) }
   }
 
   /// An order of this checkpoint has completed or failed.
@@ -169,7 +184,7 @@ extension Store {
   }
 
   private func orderWrites(into effects: inout [CheckpointEffect]) {
-    while checkpoint.orderedCount < checkpoint.writes.count,
+    while checkpoint.orderedCount < min(checkpoint.writes.count, checkpoint.allowedCount),
       checkpoint.orderedCount - checkpoint.writtenCount < limits.writesInFlightMax
     {
       let page = PageID(checkpoint.writes[checkpoint.orderedCount])

@@ -53,6 +53,7 @@ extension Store {
     checkpoint.directoryStart = checkpoint.writes.count
     checkpoint.writes += ofDirectory
     dirtyList.removeAll(keepingCapacity: true)
+    dirtyInner.removeAll(keepingCapacity: true)
     checkpoint.orderedCount = 0
     checkpoint.writtenCount = 0
     precondition(checkpoint.writes.count == dirtyCount, "all dirty pages are written")
@@ -60,18 +61,34 @@ extension Store {
     dirtyCount = 0
   }
 
-  /// By level, then by place. Bitmap pages are not wanted in memory afterwards.
+  /// Leaves and pages of values, then inner pages by level. Leaves may be very many, and a look at each of them takes longer
+  /// than all else here: only the table is looked at.
   private func freezeOthers() -> [UInt32] {
-    var keys: [UInt64] = []
-    keys.reserveCapacity(dirtyList.count)
-    for id in dirtyList {
+    let inner = freezeInner()
+    var pages: [UInt32] = []
+    pages.reserveCapacity(dirtyCount)
+    for id in dirtyList where table[Int(id)].state == .dirty {
+      table[Int(id)].state = .frozen
+      pages.append(id)
+    }
+    for level in inner { pages += level }
+    // Nobody wants these in memory afterwards.
+    for bitmap in space.pointee.bitmaps where bitmap.birth == epoch { entry(bitmap.page).pointee.state = .frozenOrphan }
+    return pages
+  }
+
+  /// By level, which is asked now: a page in the list may have been freed meanwhile, and taken again for another one.
+  private func freezeInner() -> [[UInt32]] {
+    var levels: [[UInt32]] = []
+    for id in dirtyInner {
       let entry = table + Int(id)
       guard entry.pointee.state == .dirty, let frame = entry.pointee.frame else { continue }
-      entry.pointee.state = Page(frame).kind == .bitmap ? .frozenOrphan : .frozen
-      keys.append(UInt64(Page(frame).level) << 32 | UInt64(id))
+      let level = Int(Page(frame).level)
+      entry.pointee.state = .frozen
+      while levels.count <= level { levels.append([]) }
+      levels[level].append(id)
     }
-    keys.sort()
-    return keys.map { UInt32(truncatingIfNeeded: $0) }
+    return levels
   }
 
   private func freezeDirectory() -> [UInt32] {

@@ -17,6 +17,8 @@ struct ShardState {
   var metadata: [UInt8]
   /// The last epoch in which it was changed. In that epoch its directory record is on dirty pages.
   var touched: Epoch
+  /// The last round in which a change of its record was prepared.
+  var preparedRound: UInt64 = 0
 }
 
 /// A shard's counts, for `status`.

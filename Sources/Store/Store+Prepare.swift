@@ -9,6 +9,11 @@ extension Store {
   /// Frames that no batch may reserve: for pages that come in (a long value needs 74 at once) and for the next freeze.
   var headroomFrames: Int { 128 + space.pointee.bitmapCount + 2 * touchedCount }
 
+  /// Dirty pages above which a checkpoint is due: three eighths of the frames. Twice as many may be dirty or frozen, which
+  /// the one who paces checkpoints sees to; the last quarter is for pins and reservations. Trees that have fewer pages
+  /// than this never have more dirty ones, so when all data fits into memory this never makes a checkpoint due.
+  package var dirtyPagesMax: Int { 3 * max(0, limits.framesMax - headroomFrames) / 8 }
+
   /// Prepares `put` or `delete` of `key` with a value of at most `valueCount` bytes. `forDelete`: it is part of a deletion, and
   /// may take the room on the disk that is left for those.
   package func prepareWrite(
@@ -84,7 +89,10 @@ extension Store {
       return try find(shard)
     }
     guard let state else { preconditionFailure("rows are written to shards that exist") }
-    if state.pointee.touched != epoch { try prepareRecord(shard) }
+    if state.pointee.touched != epoch, state.pointee.preparedRound != round {
+      try prepareRecord(shard)
+      state.pointee.preparedRound = round
+    }
     return state.pointee.tree
   }
 

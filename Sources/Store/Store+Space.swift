@@ -43,6 +43,7 @@ extension Store {
       dropFrame(entry)
     }
     if entry.pointee.birth != epoch { dirtyList.append(id.rawValue) }
+    if Page(frame).level > 0 { dirtyInner.append(id.rawValue) }
     entry.pointee.frame = frame
     entry.pointee.birth = epoch
     entry.pointee.checksum = 0

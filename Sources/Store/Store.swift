@@ -33,7 +33,7 @@ import Primitives
 /// **Checkpoint.** `beginCheckpoint` freezes: it lists the dirty pages, children before parents, and starts the next epoch.
 /// Then they are written while writers go on with copies; each is *sealed* when its write is ordered, that is, its
 /// pointers get the checksums of its children, and its own checksum goes into the table. So the work is spread over as
-/// many turns as the writes are. Then the file is synced, then the log must be durable, then one superblock.
+/// many turns as the writes are, and these over as much time as `allowWrites` gives them. Then the file is synced, then the log must be durable, then one superblock.
 ///
 /// A writer may copy a parent before its children are sealed: the copy's pointers have no checksums. So a pointer without
 /// one is looked up in the table (`sealed`), when the copy is sealed itself, in a later checkpoint, and when the child
@@ -46,17 +46,21 @@ import Primitives
 /// - A page is live (in the newest trees), or owed to a superblock, or free; exactly one of these.
 /// - Dirty + frozen + pinned pages + reservations never exceed the frames.
 ///
-/// **What it does not do.** The freeze itself goes over all dirty pages at once, to list them. Eviction does not tell a scan from other readers.
-/// Reservations are for the worst case: a put reserves a split of every level, so a batch of 1000 wants some 6000 frames of
-/// budget. The file does not shrink. A dropped shard must be empty. Keys are stored whole (the shared prefix only speeds up
-/// the search). Versions and encryption are not here. A page is checked when it comes in, each by itself; pages that are
-/// sound and wired wrongly under right checksums (two parents of one child) are found by `verifyStore` and may trap here.
+/// **What it does not do.** The freeze itself goes over all dirty pages at once, to list them. Eviction does not tell a scan
+/// from other readers. Reservations are for the worst case: a put reserves a split of every level, so a batch of 1000 wants
+/// some 6000 frames of budget. The file does not shrink. A dropped shard must be empty. Keys are stored whole (the shared
+/// prefix only speeds up the search). Versions and encryption are not here. A page is checked when it comes in, each by
+/// itself; pages that are sound and wired wrongly under right checksums (two parents of one child) are found by
+/// `verifyStore` and may trap here.
 package final class Store {
   /// What every operation touches: Store+State.swift.
   let state: UnsafeMutablePointer<StoreState>
   let frames: UnsafeMutablePointer<FrameArenas>
   let space: UnsafeMutablePointer<Space>
+  /// Pages that were taken in this epoch, each once. Some may have been freed since.
   var dirtyList: [UInt32] = []
+  /// Those of them that were inner pages when they were taken.
+  var dirtyInner: [UInt32] = []
   var missRandom: SeededRandom
   /// When pages were loaded, counted in accesses. Only for misses on purpose.
   var loadedAt: [PageID: UInt32] = [:]

@@ -54,6 +54,10 @@ final class Harness {
     var effects = NodeEffects()
     /// Log writes are ordered, but do not complete.
     var holdsLog = false
+    /// Page writes are ordered, but do not complete; only these were.
+    var holdsPages = false
+    var heldPages: [CheckpointEffect] = []
+    var pagesWritten = 0
     /// Nothing on its disk can grow.
     var isDiskFull = false
     /// Reads of the log wait for `completeReads`.
@@ -82,6 +86,14 @@ final class Harness {
   private var boots: UInt64 = 0
   private var requests: UInt64 = 0
   private let limits: NodeLimits
+  private let room: Room
+
+  /// Memory and log of each node.
+  struct Room {
+    var frames = 512
+    var segmentBytes: UInt64 = 256 << 10
+    var logBytesMax: UInt64 = 8 << 20
+  }
 
   static func identity(_ node: UInt32) -> StoreIdentity {
     StoreIdentity(
@@ -103,25 +115,26 @@ final class Harness {
 
   static func open(
     _ files: MemoryFiles, _ identity: StoreIdentity, of count: Int, boot: UInt64, now: Instant,
-    _ limits: NodeLimits = NodeLimits()
+    _ limits: NodeLimits = NodeLimits(), _ room: Room = Room()
   ) throws(OpenRefusal) -> Node {
     var journal = JournalSettings()
-    journal.segmentBytes = 256 << 10
-    journal.logBytesMax = 8 << 20
+    journal.segmentBytes = room.segmentBytes
+    journal.logBytesMax = room.logBytesMax
     journal.reserveBytes = 1 << 20
     return try Node.open(
       settings(identity.node.rawValue, of: count, limits), identity: identity,
       boot: Boots.Boot(number: boot, nonce: boot), files: files,
-      storeLimits: StoreLimits(framesMax: 512, pagesMax: 2048), journalSettings: journal, now: now)
+      storeLimits: StoreLimits(framesMax: room.frames, pagesMax: 2048), journalSettings: journal, now: now)
   }
 
-  init(_ count: Int, limits: NodeLimits = NodeLimits()) throws {
+  init(_ count: Int, limits: NodeLimits = NodeLimits(), room: Room = Room()) throws {
     self.limits = limits
+    self.room = room
     for number in 1...UInt32(count) {
       let identity = Harness.identity(number)
       let files = MemoryFiles(pages: formatLane(identity: identity, founders: Harness.founders(count)))
       boots += 1
-      let node = try Harness.open(files, identity, of: count, boot: boots, now: now, limits)
+      let node = try Harness.open(files, identity, of: count, boot: boots, now: now, limits, room)
       machines.append(Machine(identity: identity, files: files, node: node))
     }
     for machine in machines { tell(machine, .turnEnded) }
@@ -135,7 +148,7 @@ final class Harness {
     machine.effects = NodeEffects()
     machine.reads = []
     machine.node = try Harness.open(
-      machine.files, machine.identity, of: machines.count, boot: boots, now: now, limits)
+      machine.files, machine.identity, of: machines.count, boot: boots, now: now, limits, room)
     tell(machine, .turnEnded)
     connect()
   }
@@ -229,7 +242,9 @@ final class Harness {
     case .grow(let bytes):
       pages.pages.append(contentsOf: [UInt8](repeating: 0, count: max(0, Int(bytes) - pages.pages.count)))
       tell(machine, .checkpoint(.grown))
+    case .writePage where machine.holdsPages: machine.heldPages.append(order)
     case .writePage(let page, let offset):
+      machine.pagesWritten += 1
       pages.pages.replaceSubrange(Int(offset)..<Int(offset) + Store.pageBytes, with: machine.node.bytes(of: page))
       tell(machine, .checkpoint(.written(page)))
     case .sync: tell(machine, .checkpoint(.synced))
@@ -251,6 +266,16 @@ final class Harness {
       for machine in machines where machine.node.nextDeadline <= now { tell(machine, .tick) }
       settle()
     }
+  }
+
+  /// Lets so many of the page writes that were held complete.
+  func releasePages(_ count: Int, of machine: Machine) {
+    let released = machine.heldPages.prefix(count)
+    machine.heldPages.removeFirst(released.count)
+    machine.holdsPages = false
+    for order in released { performCheckpoint(order, machine) }
+    machine.holdsPages = true
+    settle()
   }
 
   /// Waits until somebody leads and everybody knows.

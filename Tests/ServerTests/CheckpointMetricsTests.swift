@@ -9,7 +9,7 @@ import Testing
   @Test func aCheckpointTellsWhenItBeganAndEnded() throws {
     let cluster = try TestCluster(nodes: 1)
     defer { cluster.destroy() }
-    // A quarter of it is dirty after some large rows.
+    // A good part of it is dirty after some large rows.
     try cluster.start(1, changes: [(.memory, "64MiB")])
     let client = try cluster.client()
     try #require(client.waitUntilReady(1), "\(cluster.node(1).lines)")

@@ -41,6 +41,29 @@ import Testing
     #expect(effects.count == 1)
   }
 
+  @Test func noMorePagesAreWrittenThanMayBe() throws {
+    let harness = try Harness()
+    try harness.create()
+    for i in 0..<1_000 { try harness.put(numbered(i), filled(1_000, i)) }
+    var orders: [CheckpointEffect] = []
+    harness.store.beginCheckpoint(writesMax: 3, into: &orders)
+    let pages = try #require(harness.store.checkpointPages)
+    #expect(pages > 60)
+    var written = try harness.run(orders).count - 1
+    #expect(written == 3)
+    for (allowed, now) in [(2, 3), (4, 4), (4, 4), (50, 50), (pages - 1, pages - 1)] {
+      orders.removeAll()
+      harness.store.allowWrites(allowed, into: &orders)
+      written += try harness.run(orders).count
+      #expect(written == now && harness.store.isCheckpointing)
+    }
+    orders.removeAll()
+    harness.store.allowWrites(.max, into: &orders)
+    #expect(try harness.run(orders).map(\.step) == [.write, .sync, .log, .superblock, nil])
+    #expect(harness.store.checkpointPages == nil)
+    #expect(harness.verify().findings == [])
+  }
+
   @Test func frozenPagesStayAsTheyWereWhileWritersGoOn() throws {
     let harness = try Harness()
     try harness.create()

@@ -277,9 +277,17 @@ extension Harness {
   /// Runs a checkpoint to its end. `before` is asked before each order is performed; false stops there, as a crash would.
   @discardableResult
   func checkpoint(before: (CheckpointEffect) throws -> Bool = { _ in true }) throws -> [CheckpointEffect] {
+    var orders: [CheckpointEffect] = []
+    store.beginCheckpoint(into: &orders)
+    return try run(orders, before: before)
+  }
+
+  /// Performs orders and those that follow.
+  func run(
+    _ orders: [CheckpointEffect], before: (CheckpointEffect) throws -> Bool = { _ in true }
+  ) throws -> [CheckpointEffect] {
     var all: [CheckpointEffect] = []
-    var waiting: [CheckpointEffect] = []
-    store.beginCheckpoint(into: &waiting)
+    var waiting = orders
     while !waiting.isEmpty {
       let effect = waiting.removeFirst()
       all.append(effect)

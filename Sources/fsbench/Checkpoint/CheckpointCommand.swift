@@ -16,8 +16,8 @@ struct CheckpointCommand: ParsableCommand {
       checkpoint/wait/during and …/outside are the longest waits, checkpoint/stall is the difference (its reference is the bar), \
       …/p99.9 is of all. checkpoint/count is of checkpoints that ended. checkpoint/begin is the mean turn of the leader's \
       loop in which one began, checkpoint/write-amplification the bytes of pages and log that the leader wrote for \
-      each byte of keys and values. How often there are checkpoints depends on the nodes' memory (one begins when a \
-      quarter of it is dirty, or after 64 MiB of log).
+      each byte of keys and values. How often there are checkpoints depends on the nodes' memory (one begins when three \
+      eighths of it are dirty, or after 64 MiB of log).
       """)
 
   @OptionGroup var report: ReportOptions

@@ -13,8 +13,9 @@ struct KeysCommand: ParsableCommand {
       risen by the number of requests, and for writes the disks' flushes by enough; otherwise there are no figures.
 
       2 000 000 keys are far beyond the processor's caches (some 300 MB a copy) and still filled in within minutes. A \
-      node of FileStore needs more for pages than its 256MiB (setting memory; a checkpoint begins when a quarter is \
-      dirty), etcd more than its 2 GiB (--quota-backend-bytes) for many rounds. And restart etcd's nodes between --fill-only and --filled, as Cluster/compare-etcd does: with \
+      node of FileStore needs more for pages than its 256MiB (setting memory; a checkpoint begins when three \
+      eighths are dirty), etcd more than its 2 GiB (--quota-backend-bytes) for many rounds. And restart etcd's nodes \
+      between --fill-only and --filled, as Cluster/compare-etcd does: with \
       each read etcd 3.4 copies a buffer that has room for the most writes that it ever had between two commits, and \
       filling leaves one behind that makes its reads several times slower than they are otherwise.
 
