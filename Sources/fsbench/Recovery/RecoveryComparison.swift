@@ -2,11 +2,27 @@ import Foundation
 import Primitives
 import Ring
 
+/// Seconds since it was made: by the clock on the wall, as a start waits for its disk too, and of the processor.
+private struct Watch {
+  private let began = bootTime()
+  private let processorBegan = Watch.processorTime()
+
+  var seconds: Double { Double((bootTime() - began).rawValue) / 1e9 }
+  var processorSeconds: Double { Watch.processorTime() - processorBegan }
+
+  private static func processorTime() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  }
+}
+
 /// Results of all rounds: the large log, the small rows, LMDB, the large store, in turn.
 final class RecoveryComparison {
   private struct Start {
     var openSeconds: Double
     var applySeconds: Double
+    var processorSeconds: Double
     /// The process's peak, and what of it is pages.
     var memoryBytes: UInt64
     var pageBytes: Int
@@ -18,6 +34,7 @@ final class RecoveryComparison {
     var opened: Double
     var listens: Double
     var answered: Double
+    var processorSeconds: Double
   }
 
   private static let largeRowBytes = 1024
@@ -63,38 +80,39 @@ final class RecoveryComparison {
     reference.append(
       try machine.measure { () throws(BenchError) in
         let engine = try LMDBEngine(library: library, under: place, rows: rows.count)
-        return try seconds { () throws(BenchError) in try engine.insert(rows) }
+        let watch = Watch()
+        try engine.insert(rows)
+        return watch.seconds
       })
     servings.append(try machine.measure { () throws(BenchError) in try serve() })
   }
 
   /// By the clock on the wall, with the wait for the election, as a client of the cluster sees it.
   private func serve() throws(BenchError) -> Serving {
-    let began = bootTime()
-    func since() -> Double { Double((bootTime() - began).rawValue) / 1e9 }
+    let watch = Watch()
     let node = try RecoveringNode(stored, skipsWaits: false)
-    let opened = since()
+    let opened = watch.seconds
     try node.begin()
-    let listens = since()
+    let listens = watch.seconds
     try node.readStoredRow(stored.storedRows / 2)
-    return Serving(opened: opened, listens: listens, answered: since())
+    return Serving(
+      opened: opened, listens: listens, answered: watch.seconds, processorSeconds: watch.processorSeconds)
   }
 
   private func start(_ killed: KilledNode) throws(BenchError) -> Start {
     PeakMemory.reset()
-    let began = bootTime()
+    let opening = Watch()
     let node = try RecoveringNode(killed, skipsWaits: true)
-    let open = Double((bootTime() - began).rawValue) / 1e9
+    var start = Start(
+      openSeconds: opening.seconds, applySeconds: 0, processorSeconds: opening.processorSeconds, memoryBytes: 0,
+      pageBytes: 0)
     try node.begin()
-    let apply = try seconds { () throws(BenchError) in try node.apply() }
-    return Start(openSeconds: open, applySeconds: apply, memoryBytes: PeakMemory.bytes, pageBytes: node.pageBytes)
-  }
-
-  /// By the wall: a start waits for its disk too.
-  private func seconds(_ body: () throws(BenchError) -> Void) throws(BenchError) -> Double {
-    let began = bootTime()
-    try body()
-    return Double((bootTime() - began).rawValue) / 1e9
+    let applying = Watch()
+    try node.apply()
+    start.applySeconds = applying.seconds
+    start.processorSeconds += applying.processorSeconds
+    (start.memoryBytes, start.pageBytes) = (PeakMemory.bytes, node.pageBytes)
+    return start
   }
 
   var figures: [Figure] {
@@ -112,9 +130,10 @@ final class RecoveryComparison {
     [
       remark("rows of 1 KiB", large, largeStarts) + memory, remark("rows of 100 bytes", small, smallStarts),
       String(
-        format: "%d stored rows of 1 KiB, %d in the log: read in %.3f s, listens after %.3f s, answers after %.3f s",
+        format: "%d stored rows of 1 KiB, %d in the log: read in %.3f s, listens after %.3f s, answers after %.3f s, "
+          + "%.3f s of processor",
         stored.storedRows, stored.rows, servings.map(\.opened).median, servings.map(\.listens).median,
-        servings.map(\.answered).median),
+        servings.map(\.answered).median, servings.map(\.processorSeconds).median),
     ]
   }
 
@@ -127,7 +146,7 @@ final class RecoveryComparison {
   private func remark(_ what: String, _ killed: KilledNode, _ starts: [Start]) -> String {
     "\(killed.rows) \(what), \(killed.logBytes >> 20) MiB of log: "
       + String(
-        format: "read in %.2f s, applied in %.2f s", starts.map(\.openSeconds).median,
-        starts.map(\.applySeconds).median)
+        format: "read in %.2f s, applied in %.2f s, %.2f s of processor", starts.map(\.openSeconds).median,
+        starts.map(\.applySeconds).median, starts.map(\.processorSeconds).median)
   }
 }
