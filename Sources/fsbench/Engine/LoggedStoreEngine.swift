@@ -1,8 +1,8 @@
 import Primitives
 
 /// The Store behind the journal on real files: a group of rows is one entry of the log and one durable write, and is applied
-/// when it is durable. The next group comes after that, as RocksDB's next batch does. No checkpoint is written: what is durable
-/// counts as checkpointed, so that the log's segments are used again.
+/// when it is durable, while the next one is being written: one write is in flight at a time. No checkpoint is written: what is
+/// durable counts as checkpointed, so that the log's segments are used again.
 final class LoggedStoreEngine: RowEngine {
   var isLogged: Bool { true }
   private let scratch: Scratch
@@ -24,11 +24,15 @@ final class LoggedStoreEngine: RowEngine {
   func insert(_ rows: Rows) throws(BenchError) {
     log.readClock()
     let fresh = log.fresh
+    var durable = 0..<0
     for group in rows.groups {
       log.append(Self.payload(rows, group))
+      try log.turn(isWaiting: false)
+      try store.insert(rows, durable)
       while log.persisted < log.appended { try log.turn() }
-      try store.insert(rows, group)
+      durable = group
     }
+    try store.insert(rows, durable)
     precondition(log.fresh == fresh, "no segment is made while inserts are measured")
   }
 

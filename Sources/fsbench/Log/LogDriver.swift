@@ -81,11 +81,11 @@ final class LogDriver {
     journal.append(shard: LogDriver.shard, order: PersistOrder(id: appended, hardState: hardState, entries: [entry]))
   }
 
-  /// Writes what waits, then waits for at least one write.
-  func turn() throws(BenchError) {
+  /// Writes what waits, then waits for at least one write; or, without waiting, lets the disk begin.
+  func turn(isWaiting: Bool = true) throws(BenchError) {
     journal.flush(at: now, into: &effects)
     try perform()
-    let completions = ring.wait(until: nil)
+    let completions = ring.wait(until: isWaiting ? nil : Instant.zero)
     now = ring.now()
     for completion in completions { try take(completion) }
     if frees { release() }
