@@ -10,6 +10,19 @@ import Testing
     #expect(Counting.flushes(older) == 0, "an older kernel does not count them")
   }
 
+  @Test func memoryIsLimitedByTheGroupAndByThoseAroundIt() {
+    #expect(
+      MemoryLimit.files("0::/a/b\n")
+        == ["/a/b", "/a", ""].map { "/sys/fs/cgroup\($0)/memory.max" })
+    #expect(
+      MemoryLimit.files("9:name=systemd:/x\n4:hugetlb,memory:/c\n3:cpu,cpuacct:/d")
+        == ["/c", ""].map { "/sys/fs/cgroup/memory\($0)/memory.limit_in_bytes" })
+    #expect(MemoryLimit.files("").isEmpty && MemoryLimit.files("nonsense").isEmpty)
+    #expect(MemoryLimit.limit("1073741824\n") == 1 << 30)
+    #expect(MemoryLimit.limit("max\n") == nil && MemoryLimit.limit("9223372036854771712\n") == nil)
+    #expect(MemoryLimit.limit("") == nil)
+  }
+
   @Test func processorTimeIsReadBehindTheName() throws {
     #expect(Counting.ticks("71 (a) b (c) R 1 71 71 0 -1 4194304 118 0 0 0 17 5 0 0 20 0 1 0 9 9 9") == 22)
     #expect(Counting.ticks("") == nil)

@@ -9,10 +9,17 @@ import Testing
   private static let plan = PagedReads.Plan(depth: 8, hotRows: 100, hotPerSecond: 1000)
 
   private func withTarget(rows: Int, _ body: (PagedStore) throws -> Void) throws {
+    try inDirectory { directory in
+      try body(PagedStore(under: directory, rows: NumberedRows(count: rows), memoryBytes: 6 << 20))
+    }
+  }
+
+  /// One on a disk, which is as empty afterwards as before.
+  private func inDirectory(_ body: (String) throws -> Void) throws {
     let directory = "/var/tmp/filestore-test-\(UUID())"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
     defer { try? FileManager.default.removeItem(atPath: directory) }
-    try body(PagedStore(under: directory, rows: NumberedRows(count: rows), memoryBytes: 6 << 20))
+    try body(directory)
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty, "nothing is left behind")
   }
 
@@ -51,6 +58,22 @@ import Testing
         #expect(failure { try target.check(UnsafeRawBufferPointer(rebasing: value[..<99]), 7) } != nil)
         #expect(failure { try target.check(nil, 7) } != nil)
       }
+    }
+  }
+
+  @Test func threadsOfRocksDBAndLMDBReadWhatWasInserted() throws {
+    let rows = NumberedRows(count: 12_345)
+    try inDirectory { directory in
+      let rocks = try RocksDBEngine(
+        library: RocksDBLibrary(), under: directory, .init(cacheBytes: 1 << 20, isPaged: true))
+      let lightning = try PagedLMDB(library: LMDBLibrary(), under: directory, rows: rows.count)
+      for engine in [rocks, lightning] as [any BlockingEngine] {
+        try engine.load(rows)
+        #expect(try ThreadedReads(engine, rows: rows).run(threads: 4, seconds: 0.1) > 0)
+        let others = NumberedRows(count: 12_344)
+        #expect(failure { _ = try ThreadedReads(engine, rows: others).run(threads: 2, seconds: 0.1) } != nil)
+      }
+      #expect(try Int(rocks.number("rocksdb.estimate-live-data-size")) > NumberedRows.byteCount(rows: rows.count))
     }
   }
 

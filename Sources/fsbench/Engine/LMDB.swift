@@ -19,6 +19,7 @@ struct LMDBLibrary {
   let openCursor: @convention(c) (Handle, UInt32, Slot) -> Int32
   let closeCursor: @convention(c) (Handle) -> Void
   let cursorGet: @convention(c) (Handle, Value, Value, UInt32) -> Int32
+  let synchronize: @convention(c) (Handle, Int32) -> Int32
   private let text: @convention(c) (Int32) -> UnsafePointer<CChar>?
 
   init() throws(BenchError) {
@@ -36,6 +37,7 @@ struct LMDBLibrary {
     openCursor = try library.symbol("mdb_cursor_open")
     closeCursor = try library.symbol("mdb_cursor_close")
     cursorGet = try library.symbol("mdb_cursor_get")
+    synchronize = try library.symbol("mdb_env_sync")
     text = try library.symbol("mdb_strerror")
   }
 
@@ -49,6 +51,8 @@ struct LMDBLibrary {
   static let noMetaSync: UInt32 = 0x40000
   static let writeMap: UInt32 = 0x80000
   static let noReadAhead: UInt32 = 0x80_0000
+  /// The key is behind all others.
+  static let append: UInt32 = 0x20000
   static let notFound: Int32 = -30798
   static let first: UInt32 = 0
   static let next: UInt32 = 8
@@ -93,12 +97,31 @@ final class LMDBEngine: RowEngine {
 
   deinit { library.closeEnvironment(environment) }
 
-  private func begin(_ flags: UInt32) throws(BenchError) -> OpaquePointer {
+  func begin(_ flags: UInt32) throws(BenchError) -> OpaquePointer {
     var transaction: OpaquePointer?
     try library.check(library.begin(environment, nil, flags, &transaction), "mdb_txn_begin")
     guard let transaction else { throw .failed("LMDB begins no transaction") }
     return transaction
   }
+
+  @inline(__always) func put(
+    _ transaction: OpaquePointer, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ flags: UInt32
+  ) throws(BenchError) {
+    var (key, value) = (LMDBValue(key), LMDBValue(value))
+    try library.check(library.put(transaction, database, &key, &value, flags), "mdb_put")
+  }
+
+  /// Where the value lies; a key that is missing is an error.
+  @inline(__always) func get(
+    _ transaction: OpaquePointer, _ key: UnsafeRawBufferPointer
+  ) throws(BenchError) -> UnsafeRawBufferPointer {
+    var (key, value) = (LMDBValue(key), LMDBValue())
+    try library.check(library.get(transaction, database, &key, &value), "mdb_get")
+    return UnsafeRawBufferPointer(start: value.bytes, count: value.count)
+  }
+
+  /// Brings all to disk.
+  func synchronize() throws(BenchError) { try library.check(library.synchronize(environment, 1), "mdb_env_sync") }
 
   func insert(_ rows: Rows) throws(BenchError) {
     var index = 0
@@ -106,8 +129,7 @@ final class LMDBEngine: RowEngine {
       let end = min(rows.count, index + Self.rowsPerTransaction)
       let transaction = try begin(0)
       while index < end {
-        var (key, value) = (LMDBValue(rows.key(index)), LMDBValue(UnsafeRawBufferPointer(rows.value)))
-        try library.check(library.put(transaction, database, &key, &value, 0), "mdb_put")
+        try put(transaction, rows.key(index), UnsafeRawBufferPointer(rows.value), 0)
         index += 1
       }
       try library.check(library.commit(transaction), "mdb_txn_commit")
@@ -119,9 +141,8 @@ final class LMDBEngine: RowEngine {
     defer { library.abort(transaction) }
     var sum: UInt64 = 0
     for index in 0..<rows.count {
-      var (key, value) = (LMDBValue(rows.readKey(index)), LMDBValue())
-      try library.check(library.get(transaction, database, &key, &value), "mdb_get")
-      if let bytes = value.bytes { sum &+= touch(bytes, value.count) }
+      let value = try get(transaction, rows.readKey(index))
+      if let bytes = value.baseAddress { sum &+= touch(bytes, value.count) }
     }
     return sum
   }

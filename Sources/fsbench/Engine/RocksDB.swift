@@ -16,14 +16,27 @@ final class RocksDBEngine: RowEngine {
   private let filling: OpaquePointer
   private let resident: OpaquePointer
 
-  /// `cacheBytes` is the block cache's size. With `isCounting` RocksDB counts what it does, which costs it time.
-  init(
+  struct Settings {
+    /// The block cache's size.
+    var cacheBytes: Int
+    /// RocksDB counts what it does, which costs it time.
+    var isCounting = false
+    /// Blocks are read past the page cache and not compressed, so that they are as many as there are rows for; the cache
+    /// holds indexes and filters too, so that it is all the memory for what is read; memtables are small.
+    var isPaged = false
+  }
+
+  convenience init(
     library: RocksDBLibrary, under directory: String, cacheBytes: Int, isCounting: Bool = false
   ) throws(BenchError) {
+    try self.init(library: library, under: directory, Settings(cacheBytes: cacheBytes, isCounting: isCounting))
+  }
+
+  init(library: RocksDBLibrary, under directory: String, _ settings: Settings) throws(BenchError) {
     self.library = library
     scratch = try Scratch(under: directory)
     let path = scratch.path
-    let options = try Self.options(library, cacheBytes: cacheBytes, isCounting: isCounting)
+    let options = try Self.options(library, settings)
     defer { library.destroyOptions(options) }
     database = try library.made(library.check("rocksdb_open") { library.open(options, path, $0) })
     batch = try library.made(library.makeBatch())
@@ -42,20 +55,24 @@ final class RocksDBEngine: RowEngine {
     library.close(database)
   }
 
-  private static func options(
-    _ library: RocksDBLibrary, cacheBytes: Int, isCounting: Bool
-  ) throws(BenchError) -> OpaquePointer {
+  private static func options(_ library: RocksDBLibrary, _ settings: Settings) throws(BenchError) -> OpaquePointer {
     let table = try library.made(library.makeTable())
     defer { library.destroyTable(table) }
-    let cache = try library.made(library.makeCache(cacheBytes))
+    let cache = try library.made(library.makeCache(settings.cacheBytes))
     defer { library.destroyCache(cache) }
     library.setBlockSize(table, blockBytes)
     library.setBlockCache(table, cache)
+    library.setIndexInCache(table, settings.isPaged ? 1 : 0)
     library.setFilter(table, try library.made(library.makeBloomFilter(bloomBitsPerKey)))  // which it owns from here on
     let options = try library.made(library.makeOptions())
     library.createIfMissing(options, 1)
     library.setTable(options, table)
-    if isCounting { library.enableStatistics(options) }
+    if settings.isCounting { library.enableStatistics(options) }
+    if settings.isPaged {
+      library.setDirectReads(options, 1)
+      library.setCompression(options, RocksDBLibrary.noCompression)
+      library.setWriteBuffer(options, settings.cacheBytes / 32)
+    }
     return options
   }
 
@@ -144,5 +161,52 @@ final class RocksDBEngine: RowEngine {
     defer { library.free(text) }
     let line = String(cString: text).split(separator: "\n").first { $0.hasPrefix("\(ticker) COUNT : ") }
     return line?.split(separator: " ").last.flatMap { UInt64($0) }
+  }
+}
+
+// MARK: - More rows than memory
+
+extension RocksDBEngine: BlockingEngine {
+  private static let rowsPerBatch = 1000
+
+  /// In key order and without a log: the files that come of it do not overlap, and only move down.
+  func load(_ rows: NumberedRows) throws(BenchError) {
+    let unlogged = try library.made(library.makeWriteOptions())
+    defer { library.destroyWriteOptions(unlogged) }
+    library.setWithoutLog(unlogged, 1)
+    library.clearBatch(batch)
+    try rows.forEach { number, key, value throws(BenchError) in
+      library.putIntoBatch(batch, key.baseAddress, key.count, value.baseAddress, value.count)
+      guard number % Self.rowsPerBatch == Self.rowsPerBatch - 1 || number == rows.count - 1 else { return }
+      try library.check("rocksdb_write") { library.write(database, unlogged, batch, $0) }
+      library.clearBatch(batch)
+    }
+    try compact()
+  }
+
+  func makeReader() -> any BlockingReader { RocksDBReader(engine: self) }
+
+  fileprivate func get(
+    _ key: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer?) -> Bool
+  ) throws(BenchError) -> Bool {
+    let found = try library.check("rocksdb_get_pinned") {
+      library.getPinned(database, filling, key.baseAddress, key.count, $0)
+    }
+    guard let found else { return body(nil) }
+    defer { library.destroyPinned(found) }
+    var count = 0
+    let bytes = library.pinnedValue(found, &count)
+    return body(UnsafeRawBufferPointer(start: bytes, count: count))
+  }
+}
+
+/// RocksDB's readers share all they need.
+private final class RocksDBReader: BlockingReader {
+  private let engine: RocksDBEngine
+
+  init(engine: RocksDBEngine) { self.engine = engine }
+
+  func read(_ key: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer?) -> Bool) throws(BenchError) -> Bool {
+    try engine.get(key, body)
   }
 }

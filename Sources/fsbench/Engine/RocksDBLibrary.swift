@@ -17,17 +17,22 @@ struct RocksDBLibrary {
   let createIfMissing: Switch
   let enableStatistics: Use
   let setTable: Join
+  let setDirectReads: Switch
+  let setCompression: @convention(c) (Handle, Int32) -> Void
+  let setWriteBuffer: @convention(c) (Handle, Int) -> Void
   let makeTable: Make
   let destroyTable: Use
   let setBlockSize: @convention(c) (Handle, Int) -> Void
   let setBlockCache: Join
   let setFilter: Join
+  let setIndexInCache: Switch
   let makeCache: @convention(c) (Int) -> Handle?
   let destroyCache: Use
   let makeBloomFilter: @convention(c) (Double) -> Handle?
   let makeWriteOptions: Make
   let destroyWriteOptions: Use
   let setSync: Switch
+  let setWithoutLog: @convention(c) (Handle, Int32) -> Void
   let makeReadOptions: Make
   let destroyReadOptions: Use
   let setReadTier: @convention(c) (Handle, Int32) -> Void
@@ -68,6 +73,11 @@ struct RocksDBLibrary {
     destroyTable = try library.symbol("rocksdb_block_based_options_destroy")
     setBlockSize = try library.symbol("rocksdb_block_based_options_set_block_size")
     setBlockCache = try library.symbol("rocksdb_block_based_options_set_block_cache")
+    setDirectReads = try library.symbol("rocksdb_options_set_use_direct_reads")
+    setCompression = try library.symbol("rocksdb_options_set_compression")
+    setWriteBuffer = try library.symbol("rocksdb_options_set_write_buffer_size")
+    setIndexInCache = try library.symbol("rocksdb_block_based_options_set_cache_index_and_filter_blocks")
+    setWithoutLog = try library.symbol("rocksdb_writeoptions_disable_WAL")
     setFilter = try library.symbol("rocksdb_block_based_options_set_filter_policy")
     makeCache = try library.symbol("rocksdb_cache_create_lru")
     destroyCache = try library.symbol("rocksdb_cache_destroy")
@@ -116,6 +126,8 @@ struct RocksDBLibrary {
     return handle
   }
 
+  /// Of `rocksdb::CompressionType`.
+  static let noCompression: Int32 = 0
   /// Of `rocksdb::ReadTier`: what is not in memory is an error.
   static let onlyFromMemory: Int32 = 1
 }
