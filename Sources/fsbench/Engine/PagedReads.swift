@@ -93,8 +93,11 @@ final class PagedReads {
     let batch = ready
     ready.removeAll(keepingCapacity: true)
     for operation in batch { try goOn(operation) }
-    try harvest(until: ready.isEmpty && arrived.isEmpty ? nextHot : Instant.zero)
+    try harvest(until: ready.isEmpty && arrived.isEmpty ? nextMoment : Instant.zero)
   }
+
+  /// When there is something to do though no page comes; nil when there is not: all reads wait for pages.
+  private var nextMoment: Instant? { freeHot.isEmpty ? nil : nextHot }
 
   /// Waits for what is still on its way.
   private func drain() throws(BenchError) {
