@@ -51,7 +51,7 @@ extension Node {
           if pages.apply != nil { loadAhead(entry, cursor) }
           return false
         }
-        statistics.commandsApplied += 1
+        count(outcome)
         applyRoom -= range.count + Self.commandCost
         answerApplied(entry, cursor.ordinal, outcome)
         try cursor.advance()
@@ -64,6 +64,14 @@ extension Node {
     } catch {
       fail("the entry at \(entry.index) cannot be read: \(error.message)")
       return false
+    }
+  }
+
+  /// What the node itself proposes is no client's command.
+  private func count(_ outcome: Tables.Reply) {
+    switch outcome {
+    case .advanced, .purged: statistics.ownCommandsApplied += 1
+    default: statistics.commandsApplied += 1
     }
   }
 

@@ -205,7 +205,9 @@ package struct NodeStatistics: Sendable {
   package var requests: UInt64 = 0
   package var replies: UInt64 = 0
   package var forwarded: UInt64 = 0
+  /// Commands of clients, and those that the leader itself proposes in the background.
   package var commandsApplied: UInt64 = 0
+  package var ownCommandsApplied: UInt64 = 0
   package var entriesApplied: UInt64 = 0
   package var reads: UInt64 = 0
   package var readRounds: UInt64 = 0

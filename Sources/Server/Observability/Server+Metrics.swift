@@ -22,7 +22,10 @@ extension Server {
     page.counter("requests_total", "Requests that the node took.", statistics.requests)
     page.counter("replies_total", "Requests that the node answered.", statistics.replies)
     page.counter("forwarded_total", "Requests sent on to the leader.", statistics.forwarded)
-    page.counter("commands_applied_total", "Commands applied by this replica.", statistics.commandsApplied)
+    page.counter("commands_applied_total", "Commands of clients applied by this replica.", statistics.commandsApplied)
+    page.counter(
+      "own_commands_applied_total", "Commands of the cluster's own applied: what is dropped, older versions.",
+      statistics.ownCommandsApplied)
     page.counter("entries_applied_total", "Log entries applied by this replica.", statistics.entriesApplied)
     page.counter("reads_total", "Reads answered from the applied state.", statistics.reads)
     page.counter("read_rounds_total", "Reads that needed a round of confirmation.", statistics.readRounds)

@@ -68,7 +68,8 @@ extension FuzzTarget {
     var scan = ScanQuery(table: "pairs")
     scan.limit = utf8("3")
     let operations: [Operation] = [
-      .get(path, columns: utf8("v")), .snapshot(Timestamp(7), .scan(scan)), .put(path, body: utf8(#"{"v":1}"#), .ifNoneMatch),
+      .get(path, columns: utf8("v")), .snapshot(Timestamp(7), .scan(scan)),
+      .put(path, body: utf8(#"{"v":1}"#), .ifNoneMatch),
       .patch(path, body: utf8(#"{"v":2}"#), .ifMatch(Timestamp(7))), .delete(path, .none), .scan(scan),
       .lookup(body: utf8(#"{"table":"pairs","keys":["k"]}"#)),
       .batch(body: utf8(#"{"operations":[{"op":"delete","table":"pairs","key":"k2"}]}"#)),
