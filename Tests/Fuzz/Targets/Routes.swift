@@ -13,9 +13,10 @@ extension FuzzTarget {
       switch Router.route(head) {
       case .operation(let operation):
         if !operation.isAboutNodes { checkIsForwarded(operation) }
-      case .stream(let query, let rowsMax):
+      case .stream(let query, let rowsMax, let snapshot):
         require(rowsMax != 0, "a stream has rows")
-        checkIsForwarded(.scan(query))
+        let scan = Operation.scan(query)
+        checkIsForwarded(snapshot.map { .snapshot($0, scan) } ?? scan)
       case .probe: break
       case .refused(let problem, let allow): checkProblem(problem, allow)
       }
