@@ -79,7 +79,7 @@ class Cluster:
         for node in nodes or (1, 2, 3):
             log = open(f"{self.path}/n{node}/out", "ab")
             self.processes[node] = subprocess.Popen(
-                [FILESTORED, "--config", "config.yaml"], cwd=f"{self.path}/n{node}", stdout=log, stderr=log)
+                [FILESTORED, "--config", "config.yaml"], env={**os.environ, "FILESTORED_HISTORY_RETENTION": "1m"}, cwd=f"{self.path}/n{node}", stdout=log, stderr=log)
             log.close()
 
     def stop(self, node, number=signal.SIGTERM, wait=True):

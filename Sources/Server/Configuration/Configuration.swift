@@ -23,7 +23,7 @@ package struct Configuration: Sendable {
   /// How long the loop polls before it sleeps while clients work; zero: never.
   package var busyPoll = Nanoseconds.microseconds(200)
   /// How long versions of rows that were replaced or deleted can still be read; zero: not at all.
-  package var historyRetention = Nanoseconds.seconds(60)
+  package var historyRetention = Nanoseconds.zero
   package var diskLimit: UInt64?
   package var encryptionKeyFile: String?
   package var faults = false
