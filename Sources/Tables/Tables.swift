@@ -42,8 +42,9 @@
 //
 // # What it does not do
 //
-// No schema change of an existing table (its version is 1 until there is one), no range over several shards, no older
-// versions of rows. Text sorts by its UTF-8 bytes; there is no collation.
+// No schema change of an existing table (its version is 1 until there is one), no range over several shards. Older versions
+// (`History/`) are of rows: a snapshot of a table that was dropped since is not found, and nothing pins one. Text sorts by its
+// UTF-8 bytes; there is no collation.
 
 /// The limits of this target. Those of API.md are named there; the others bound memory.
 package enum TableLimits {

@@ -64,7 +64,7 @@ final class RecoveringNode {
     }
   }
 
-  /// A quarter of the frames may be dirty before a checkpoint begins; half-full pages need twice the log, and over a large store
+  /// Three eighths of the frames may be dirty before a checkpoint begins; half-full pages need twice the log, and over a large store
   /// each row of the log may change a page of its own.
   private static func limits(_ killed: KilledNode) -> StoreLimits {
     let frames = max(Int(killed.logBytes) / Store.pageBytes * 8, min(killed.storedRows, killed.rows * 4)) + 8192

@@ -9,7 +9,7 @@ import Tables
 /// Fills the page file of a formatted lane, by the node's own commands and the store's own checkpoints. Keys rise, so pages are
 /// full and each is written once.
 final class StoredRows {
-  /// 512 MiB of pages, of which a quarter may be dirty.
+  /// 512 MiB of pages, of which three eighths may be dirty.
   private static let framesMax = 32_768
   private static let shard = Node.onlyShard
   private static let digits = Array("0123456789abcdef".utf8)
