@@ -173,6 +173,7 @@ extension Store {
   /// Removes a shard that has no rows. Needs `prepareShard`.
   package func dropShard(_ shard: ShardID) {
     let state = preparedShard(shard)
+    cutEmptied(of: state.pointee.tree)
     precondition(state.pointee.tree.pointee.height == 0, "a shard is emptied before it is dropped")
     var key = shard.rawValue.bigEndian
     let removed = withUnsafeBytes(of: &key) { delete(directory, $0) }

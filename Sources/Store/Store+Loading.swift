@@ -47,20 +47,27 @@ extension Store {
 
   /// The bytes of a page have come. They are copied and may be reused.
   ///
-  /// Throws when they are not what the pointer that asked for them promises; then nothing has changed.
+  /// Throws when they are not what the pointer that asked for them promises; then nothing has changed. If the page id was
+  /// given out again after the order, nobody waits for these bytes any more, and they may be those of its next life.
   package func pageLoaded(_ read: PageRead, _ bytes: UnsafeRawBufferPointer) throws(PageDamage) {
+    guard read.missing.kind == .bitmap || isWanted(read) else { return }
     try checkPage(bytes, is: read.missing, pageCount: space.pointee.pageCount)
     if read.missing.kind == .bitmap { return try bitmapLoaded(read.missing.pointer, bytes) }
-    guard let source = bytes.baseAddress, Int(read.page.rawValue) < tableCount else { return }
-    let entry = entry(read.page)
-    // Already here, or the page id has been given out again since the order: what came is of no use.
-    guard entry.pointee.frame == nil, read.missing.pointer.birth >= entry.pointee.birth else { return }
+    guard let source = bytes.baseAddress else { return }
     let frame = takeFrame()
     frame.copyMemory(from: source, byteCount: Page.byteCount)
+    let entry = entry(read.page)
     entry.pointee.frame = frame
     entry.pointee.state = .clean
     entry.pointee.isReferenced = false
     if limits.missChance > 0 { loadedAt[read.page] = accessCount }
     residentCount += 1
+  }
+
+  /// Neither here already nor given out again since the order.
+  private func isWanted(_ read: PageRead) -> Bool {
+    guard Int(read.page.rawValue) < tableCount else { return false }
+    let entry = entry(read.page)
+    return entry.pointee.frame == nil && read.missing.pointer.birth >= entry.pointee.birth
   }
 }

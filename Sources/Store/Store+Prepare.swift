@@ -76,6 +76,7 @@ extension Store {
 
   /// The batch is over, done or given up: everything is unpinned.
   package func endWrite() {
+    cutEmptied()
     round &+= 1
     pinnedCount = 0
     reservedCount = 0

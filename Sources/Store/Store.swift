@@ -28,7 +28,8 @@ import Primitives
 /// operation will touch, pins them and reserves frames and page ids. It may throw and be run again; pins are kept, so a
 /// long batch gets ahead. Pass two (`put`, `delete`, `setMetadata`, …) cannot fail. `endWrite` unpins. Operations of one
 /// batch may split and merge under each other: all that an operation can meet is then pinned or dirty, and dirty pages
-/// stay in memory. Merging is a favour, never a duty: it happens when a neighbour is in memory.
+/// stay in memory. So a leaf that becomes empty is cut off by `endWrite` only: the range of its keys goes to a neighbour that
+/// nobody has pinned. Merging is a favour, never a duty: it happens when a neighbour is in memory.
 ///
 /// **Checkpoint.** `beginCheckpoint` freezes: it lists the dirty pages, children before parents, and starts the next epoch.
 /// Then they are written while writers go on with copies; each is *sealed* when its write is ordered, that is, its
@@ -61,6 +62,8 @@ package final class Store {
   var dirtyList: [UInt32] = []
   /// Those of them that were inner pages when they were taken.
   var dirtyInner: [UInt32] = []
+  /// Leaves that this batch has left empty: Tree+Delete.swift.
+  var emptied: [EmptiedLeaf] = []
   var missRandom: SeededRandom
   /// When pages were loaded, counted in accesses. Only for misses on purpose.
   var loadedAt: [PageID: UInt32] = [:]
@@ -159,6 +162,12 @@ struct Tree: Equatable {
 
   /// With two children to an inner page and 2^32 pages no tree is as high.
   static let heightMax: UInt32 = 32
+}
+
+/// A leaf without records, by its tree and a key that belongs there.
+struct EmptiedLeaf {
+  let tree: UnsafeMutablePointer<Tree>
+  let key: [UInt8]
 }
 
 /// A page on the way from the root to a leaf, and the slot that the way took. Indexed by level.

@@ -22,7 +22,7 @@ extension Store {
     changeCount &+= 1
     let leaf = descend(tree, key)
     removeRecord(tree, leaf, leaf.find(key).index)
-    rebalance(tree)
+    rebalance(tree, key)
     return true
   }
 
@@ -51,14 +51,48 @@ extension Store {
     leaf.remove(at: index)
   }
 
-  /// From the leaf of `path` upwards: cuts off what is empty, merges what is small, then lowers the root.
-  func rebalance(_ tree: UnsafeMutablePointer<Tree>) {
-    var level = path[0].page.count == 0 ? cutEmptyLeaf(tree) : 0
+  /// From the leaf of `path`, where `key` was, upwards: merges what is small, then lowers the root. A leaf that has become
+  /// empty stays until the batch is over: its range would go to a neighbour, which nobody has pinned, and the batch may
+  /// still put something there.
+  func rebalance(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer) {
+    guard path[0].page.count > 0 else { return emptied.append(EmptiedLeaf(tree: tree, key: Array(key))) }
+    rebalance(tree, from: 0)
+  }
+
+  private func rebalance(_ tree: UnsafeMutablePointer<Tree>, from start: Int) {
+    var level = start
     while level < Int(tree.pointee.height) - 1 {
       if path[level].page.usedCount < Store.smallCount { mergeWithNeighbour(level: level) }
       level += 1
     }
     lowerRoot(tree)
+  }
+
+  /// The batch is over: cuts off the leaves that it has left empty, of `tree` or of all trees. They and their parents are
+  /// dirty, so nothing is loaded or copied.
+  func cutEmptied(of tree: UnsafeMutablePointer<Tree>? = nil) {
+    guard !emptied.isEmpty else { return }
+    changeCount &+= 1
+    for leaf in emptied where tree == nil || leaf.tree == tree {
+      leaf.key.withUnsafeBytes { key in
+        guard isEmptied(leaf.tree, key) else { return }
+        _ = descend(leaf.tree, key)
+        rebalance(leaf.tree, from: cutEmptyLeaf(leaf.tree))
+      }
+    }
+    emptied.removeAll { tree == nil || $0.tree == tree }
+  }
+
+  /// Is the leaf of `key` still empty? It may have been filled again, merged, or cut off when it was noted a second time.
+  private func isEmptied(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer) -> Bool {
+    guard tree.pointee.height > 0 else { return false }
+    var (pointer, level) = (tree.pointee.root, UInt8(tree.pointee.height - 1))
+    while let page = resident(pointer, .tree, level: level), page.birth == epoch {
+      guard level > 0 else { return page.count == 0 }
+      pointer = page.child(page.childIndex(key))
+      level -= 1
+    }
+    return false
   }
 
   /// Frees the empty leaf of `path` and every parent that had no other child. Returns the level of the first page left.

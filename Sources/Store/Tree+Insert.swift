@@ -36,7 +36,7 @@ extension Store {
     } else {
       isSplit = place(tree, level: 0, index, key, writeOverflow(value), isOverflow: true)
     }
-    if !isSplit, leaf.usedCount < usedBefore { rebalance(tree) }
+    if !isSplit, leaf.usedCount < usedBefore { rebalance(tree, key) }
   }
 
   func plant(_ tree: UnsafeMutablePointer<Tree>) {

@@ -31,7 +31,7 @@ extension Store {
     let tree = changed(shard)
     let (leaf, index, old) = takeAside(tree, key)
     takeOutRecord(tree, leaf, index)
-    rebalance(tree)
+    rebalance(tree, key)
     keep(tree, old, as: kept)
   }
 

@@ -277,3 +277,42 @@ extension CheckpointEffect {
     }
   }
 }
+
+/// Orders to read that are answered late.
+@Suite struct LateReadTests {
+  /// The page of an order is freed, given out again and written anew before the order's bytes are read.
+  @Test func bytesOfAPageIDThatWasGivenOutAgainAreNoDamage() throws {
+    let filling = try Harness()
+    try filling.create()
+    try filling.put(bytes("key"), filled(1_000, 1))
+    try filling.checkpoint()
+    let harness = try Harness(filling.disk)
+    let missing = try #require(try firstMiss(harness))
+    let order = harness.store.loadOrder(for: missing)
+    var value = 2
+    while harness.store.entry(order.page).pointee.birth <= missing.pointer.birth {
+      try harness.put(bytes("key"), filled(1_000, value))
+      try harness.checkpoint()
+      value += 1
+      try #require(value < 10, "the page id comes back")
+    }
+    harness.store.evictAll()
+    try harness.disk.page(order.page).withUnsafeBytes { try harness.store.pageLoaded(order, $0) }
+    harness.store.checkInvariants()
+    #expect(try harness.get(bytes("key")) == filled(1_000, value - 1))
+  }
+
+  /// Of the row's leaf: all above it has been loaded.
+  private func firstMiss(_ harness: Harness) throws -> PageMissing? {
+    while true {
+      do throws(PageMissing) {
+        _ = try withBytes(bytes("key")) { key throws(PageMissing) in try harness.store.get(shard, key) == nil }
+        return nil
+      } catch {
+        let isOfShard = (try? harness.store.shardExists(shard)) ?? false
+        if isOfShard, error.kind == .tree { return error }
+        try harness.load(error)
+      }
+    }
+  }
+}
