@@ -18,7 +18,10 @@ protocol BlockingReader: AnyObject {
 final class ThreadedReads: @unchecked Sendable {
   private let engine: any BlockingEngine
   private let rows: NumberedRows
+  /// Guards all below.
   private let lock = NSLock()
+  private var end = ContinuousClock.now
+  private var started = 0
   private var reads = 0
   private var failure: BenchError?
 
@@ -27,29 +30,46 @@ final class ThreadedReads: @unchecked Sendable {
     self.rows = rows
   }
 
-  /// Reads a second.
+  /// Reads a second. All threads have ended when it returns: none of them still holds the engine.
   func run(threads: Int, seconds: Double) throws(BenchError) -> Double {
-    reads = 0
-    let group = DispatchGroup()
     let start = ContinuousClock.now
-    for thread in 0..<threads {
-      group.enter()
-      Thread.detachNewThread { [self] in
-        work(seed: UInt64(thread), until: start + .seconds(seconds))
-        group.leave()
-      }
-    }
-    group.wait()
-    if let failure { throw failure }
-    return Double(reads) / ((ContinuousClock.now - start) / .seconds(1))
+    lock.withLock { (end, started, reads) = (start + .seconds(seconds), 0, 0) }
+    let running = startThreads(threads)
+    for thread in running { pthread_join(thread, nil) }
+    guard running.count == threads else { throw .failed("\(threads) threads cannot be started") }
+    let (count, refusal) = lock.withLock { (reads, failure) }
+    if let refusal { throw refusal }
+    return Double(count) / ((ContinuousClock.now - start) / .seconds(1))
   }
 
-  private func work(seed: UInt64, until end: ContinuousClock.Instant) {
+  /// Fewer than asked for when the system refuses more.
+  private func startThreads(_ count: Int) -> [pthread_t] {
+    var running: [pthread_t] = []
+    for _ in 0..<count {
+      var thread = pthread_t()
+      let reads = Unmanaged.passUnretained(self).toOpaque()
+      let code = pthread_create(
+        &thread, nil,
+        { reads in
+          if let reads { Unmanaged<ThreadedReads>.fromOpaque(reads).takeUnretainedValue().work() }
+          return nil
+        }, reads)
+      guard code == 0 else { break }
+      running.append(thread)
+    }
+    return running
+  }
+
+  private func work() {
+    let (number, end) = lock.withLock {
+      started += 1
+      return (started, self.end)
+    }
     var count = 0
     var failure: BenchError?
     do throws(BenchError) {
       let reader = try engine.makeReader()
-      var random = SeededRandom(seed: seed)
+      var random = SeededRandom(seed: UInt64(number))
       while ContinuousClock.now < end {
         try readOne(Int(random.below(UInt64(rows.count))), reader)
         count += 1
