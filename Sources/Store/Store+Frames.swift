@@ -164,6 +164,7 @@ extension Store {
 
   func dropFrame(_ entry: UnsafeMutablePointer<PageEntry>) {
     guard let frame = entry.pointee.frame else { preconditionFailure("a page in memory has a frame") }
+    forgetWalk()
     frames.pointee.give(frame)
     entry.pointee.frame = nil
     entry.pointee.state = .absent

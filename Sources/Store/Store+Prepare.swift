@@ -59,7 +59,7 @@ extension Store {
       guard let state = try find(shard) else { preconditionFailure("rows are read from shards that exist") }
       let tree = state.pointee.tree
       try pinPath(tree, key, forDelete: false)
-      try pinValue(tree, key)
+      try pinValue(tree)
     }
     try reserve(0, keepsFree: 0)
   }
@@ -116,23 +116,20 @@ extension Store {
   private func pinPath(
     _ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer, forDelete: Bool
   ) throws(PageMissing) {
-    guard tree.pointee.height > 0 else { return }
-    var level = UInt8(tree.pointee.height - 1)
-    var page = try access(tree.pointee.root, .tree, level: level)
-    pin(page)
-    while level > 0 {
-      let slot = page.childIndex(key)
-      level -= 1
-      let pointer = page.child(slot)
-      if level == 0 { prefetchSlots(of: pointer.page) }
-      let child = try access(pointer, .tree, level: level)
-      pin(child)
-      if forDelete, willBeSmall(child, key) { try pinNeighbour(page, slot, level: level) }
-      page = child
+    let height = Int(tree.pointee.height)
+    guard height > 0 else { return }
+    if isWalked(tree, key) {
+      for level in 0..<height { pin(path[level].page) }
+    } else {
+      try walk(tree, key, pins: true)
+    }
+    guard forDelete else { return }
+    for level in 0..<height - 1 where willBeSmall(path[level].page, key) {
+      try pinNeighbour(path[level + 1].page, path[level + 1].slot, level: UInt8(level))
     }
   }
 
-  private func pin(_ page: Page) {
+  @inline(__always) func pin(_ page: Page) {
     let entry = entry(page.id)
     guard entry.pointee.pinRound != round else { return }
     entry.pointee.pinRound = round
@@ -157,17 +154,12 @@ extension Store {
     pin(try access(parent.child(neighbour), .tree, level: level))
   }
 
-  private func pinValue(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer) throws(PageMissing) {
+  /// Of the key whose path was pinned last.
+  private func pinValue(_ tree: UnsafeMutablePointer<Tree>) throws(PageMissing) {
     guard tree.pointee.height > 0 else { return }
-    var level = UInt8(tree.pointee.height - 1)
-    var page = prepared(tree.pointee.root, .tree, level: level)
-    while level > 0 {
-      level -= 1
-      page = prepared(page.child(page.childIndex(key)), .tree, level: level)
-    }
-    let (index, found) = page.find(key)
-    guard found, page.isOverflow(index) else { return }
-    let list = OverflowList(checked: UnsafeRawBufferPointer(page.stored(index)))
+    let (page, walk) = (path[0].page, state.pointee.walk)
+    guard walk.isFound, page.isOverflow(walk.index) else { return }
+    let list = OverflowList(checked: UnsafeRawBufferPointer(page.stored(walk.index)))
     for i in 0..<list.pageCount { pin(try access(list.pointer(i), .overflow, level: 0)) }
   }
 

@@ -18,6 +18,7 @@ struct StoreState {
   var changeCount: UInt64 = 0
   var lastShard: UnsafeMutablePointer<ShardState>?
   var touchedCount = 0
+  var walk = LastWalk()
 
   init(epoch: Epoch, tableCount: Int) {
     self.epoch = epoch

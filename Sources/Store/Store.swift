@@ -72,6 +72,8 @@ package final class Store {
   let directory: UnsafeMutablePointer<Tree>
   var shardStates: [UnsafeMutablePointer<ShardState>] = []
   let path: UnsafeMutablePointer<PathStep>
+  /// Key of the last walk: Tree+Walk.swift.
+  let walkedKey: UnsafeMutableRawPointer
   let scratchPage: UnsafeMutableRawPointer
   let separators: UnsafeMutableRawPointer
   let overflowScratch: UnsafeMutableRawPointer
@@ -117,6 +119,7 @@ package final class Store {
     path = .allocate(capacity: Int(Tree.heightMax))
     scratchPage = .allocate(byteCount: Page.byteCount, alignment: 4096)
     path.initialize(repeating: PathStep(page: Page(scratchPage)), count: Int(Tree.heightMax))
+    walkedKey = .allocate(byteCount: LastWalk.keyCountMax, alignment: 16)
     separators = .allocate(byteCount: 2 * StoreLimits.keyCountMax, alignment: 16)
     overflowScratch = .allocate(byteCount: OverflowList.byteCountMax, alignment: 16)
     keptScratch = .allocate(byteCount: StoreLimits.entryCountMax, alignment: 16)
@@ -134,6 +137,7 @@ package final class Store {
     directory.deallocate()
     path.deallocate()
     scratchPage.deallocate()
+    walkedKey.deallocate()
     separators.deallocate()
     overflowScratch.deallocate()
     keptScratch.deallocate()

@@ -20,8 +20,8 @@ extension Store {
   func delete(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer) -> Bool {
     guard contains(tree, key) else { return false }
     changeCount &+= 1
-    let leaf = descend(tree, key)
-    removeRecord(tree, leaf, leaf.find(key).index)
+    let (leaf, index, _) = locate(tree, key)
+    removeRecord(tree, leaf, index)
     rebalance(tree, key)
     return true
   }
@@ -29,6 +29,7 @@ extension Store {
   /// Looks before anything is copied.
   private func contains(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer) -> Bool {
     guard tree.pointee.height > 0 else { return false }
+    if isWalked(tree, key) { return state.pointee.walk.isFound }
     var level = UInt8(tree.pointee.height - 1)
     var page = prepared(tree.pointee.root, .tree, level: level)
     while level > 0 {

@@ -15,8 +15,7 @@ extension Store {
   func put(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     changeCount &+= 1
     if tree.pointee.height == 0 { plant(tree) }
-    let leaf = descend(tree, key)
-    let (index, found) = leaf.find(key)
+    let (leaf, index, found) = locate(tree, key)
     if found, replaceInPlace(tree, leaf, index, value) { return }
     let before = leaf.usedCount
     if found { removeRecord(tree, leaf, index) }
@@ -60,6 +59,8 @@ extension Store {
 
   /// Walks to the leaf of `key`, leaving `path` behind, and makes every page on the way dirty.
   func descend(_ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer) -> Page {
+    if isWalked(tree, key) { return makePathDirty(tree) }
+    forgetWalk()
     var level = Int(tree.pointee.height) - 1
     var page = prepared(tree.pointee.root, .tree, level: UInt8(level))
     if page.birth != epoch {
@@ -80,6 +81,36 @@ extension Store {
       path[level].page = page
     }
     return page
+  }
+
+  /// The same, and where in its leaf the key is or belongs.
+  @inline(__always) func locate(
+    _ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer
+  ) -> (leaf: Page, index: Int, found: Bool) {
+    if isWalked(tree, key) {
+      let walk = state.pointee.walk
+      return (makePathDirty(tree), walk.index, walk.isFound)
+    }
+    let leaf = descend(tree, key)
+    let (index, found) = leaf.find(key)
+    return (leaf, index, found)
+  }
+
+  /// Copies the pages of the last walk that are not dirty. Records are going to change: the walk is forgotten.
+  private func makePathDirty(_ tree: UnsafeMutablePointer<Tree>) -> Page {
+    forgetWalk()
+    var level = Int(tree.pointee.height) - 1
+    if path[level].page.birth != epoch {
+      path[level].page = copyPage(path[level].page)
+      tree.pointee.root = dirtyPointer(path[level].page)
+    }
+    while level > 0 {
+      level -= 1
+      guard path[level].page.birth != epoch else { continue }
+      path[level].page = copyPage(path[level].page)
+      path[level + 1].page.setChild(path[level + 1].slot, dirtyPointer(path[level].page))
+    }
+    return path[0].page
   }
 
   /// Puts a record into the page of `path` at `level`. True if the page had to be split.

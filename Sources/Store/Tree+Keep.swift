@@ -52,8 +52,7 @@ extension Store {
   private func takeAside(
     _ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer
   ) -> (leaf: Page, index: Int, old: KeptRecord) {
-    let leaf = descend(tree, key)
-    let (index, found) = leaf.find(key)
+    let (leaf, index, found) = locate(tree, key)
     precondition(found, "what is kept exists")
     let stored = leaf.stored(index)
     if let start = stored.baseAddress { keptScratch.copyMemory(from: start, byteCount: stored.count) }

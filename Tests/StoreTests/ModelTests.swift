@@ -26,6 +26,7 @@ private struct World {
   var spread: UInt64 = 3_000
   var happened = [
     "checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0, "keep": 0,
+    "between": 0,
   ]
   /// Rises with each row that is kept, as versions do.
   var keptCount: UInt64 = 0
@@ -76,6 +77,7 @@ private struct World {
 
   private mutating func put() throws {
     let (key, value) = (key(), value())
+    try look(key)
     try harness.put(key, value)
     now.put(key, value)
   }
@@ -89,6 +91,8 @@ private struct World {
     keptCount += 1
     let kept = [0xF0] + withUnsafeBytes(of: keptCount.bigEndian) { Array($0) }
     let value = random.chance(1, outOf: 3) ? nil : value()
+    try look(old.key)
+    guard now.get(old.key) == old.value else { return }
     try harness.replace(old.key, by: value, keepingOldAs: kept)
     if let value { now.put(old.key, value) } else { _ = now.delete(old.key) }
     now.put(kept, old.value)
@@ -106,8 +110,31 @@ private struct World {
     let run = random.chance(1, outOf: 200) ? Int(random.below(300)) : 0
     let keys = now.rows[first..<min(first + run, now.rows.count)].map(\.key)
     let before = harness.store.statistics.livePages
-    for key in keys + [key] { #expect(try harness.delete(key) == now.delete(key)) }
+    for key in keys + [key] {
+      try look(key)
+      #expect(try harness.delete(key) == now.delete(key))
+    }
     if harness.store.statistics.livePages < before { happened["merge", default: 0] += 1 }
+  }
+
+  /// Most who write to a key have looked at it before. Now and then something comes between that makes the way to it another.
+  private mutating func look(_ key: [UInt8]) throws {
+    guard random.chance(3, outOf: 4) else { return }
+    #expect(try harness.getToWrite(key) == now.get(key))
+    guard random.chance(1, outOf: 8) else { return }
+    happened["between", default: 0] += 1
+    switch random.below(5) {
+    case 0: harness.store.evictAll()
+    case 1: try harness.setMetadata([UInt8(random.below(256))])
+    case 2:
+      let (other, value) = (self.key(), value())
+      try harness.put(other, value)
+      now.put(other, value)
+    case 3:
+      let other = self.key()
+      #expect(try harness.delete(other) == now.delete(other))
+    default: #expect(try harness.getToWrite(self.key() + [0]) == nil)
+    }
   }
 
   private mutating func get() throws {

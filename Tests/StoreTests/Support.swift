@@ -231,6 +231,16 @@ extension Harness {
     }
   }
 
+  /// What a command does before it writes to a key.
+  func getToWrite(_ key: [UInt8], in shard: ShardID = shard) throws(PageDamage) -> [UInt8]? {
+    try retry { () throws(PageMissing) -> [UInt8]? in
+      try withBytes(key) { key throws(PageMissing) -> [UInt8]? in
+        guard let value = try store.getToWrite(shard, key) else { return nil }
+        return Array(value)
+      }
+    }
+  }
+
   func setMetadata(_ bytes: [UInt8], of shard: ShardID = shard) throws {
     try prepare { () throws(PrepareFailure) in try store.prepareShard(shard) }
     store.setMetadata(shard, bytes)

@@ -134,7 +134,7 @@ extension ShardMachine {
   func find(_ stateKey: UnsafeRawBufferPointer, _ store: Store) throws(PrepareFailure) -> Found? {
     if let step = staging.step(stateKey) { return staged(step) }
     let value: UnsafeRawBufferPointer?
-    do throws(PageMissing) { value = try store.get(shard, stateKey) } catch { throw .missing(error) }
+    do throws(PageMissing) { value = try store.getToWrite(shard, stateKey) } catch { throw .missing(error) }
     guard let value else { return nil }
     return Found(
       version: StoredValue.version(value), previous: StoredValue.previous(value),
