@@ -67,6 +67,7 @@ let package = Package(
     // edge
     target("Ring", ["Primitives", "CLinux", "CURing"]),
     target("Transport", ["Primitives", "CLinux", "COpenSSL", "CNghttp2"]),
+    target("Sealing", ["Primitives", "COpenSSL"]),
 
     // assemble
     target("Server", ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", yams, logging], hot),
@@ -114,6 +115,7 @@ let package = Package(
     tests("NodeTests", ["Node", "Raft", "Journal", "Store", "Tables", "Primitives"]),
     tests("RingTests", ["Ring", "Primitives"]),
     tests("TransportTests", ["Transport", "Primitives"]),
+    tests("SealingTests", ["Sealing", "Primitives"]),
     tests(
       "ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives", "Ring", "FileStoreClient", "TestNodes"]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),

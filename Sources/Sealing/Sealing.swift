@@ -1,0 +1,69 @@
+/// Encryption at rest: pages and log blocks between memory and the disk, and the keys for that.
+///
+/// **How it works.** The pure targets make and check plain bytes, with their own checksums; they keep the last 32 bytes of each
+/// page and block zero. On the way to the disk `Sealer.seal` encrypts what lies between header and tail, AES-256-GCM, and fills
+/// the tail; on the way back `Sealer.open` decrypts and makes the tail zero again. A tail of zeros is a plain page or block, so
+/// encrypted and plain ones may stand in one file, and encryption is switched on, off and over by a restart.
+///
+///     header, plain, authenticated │ encrypted                                  │ start nonce 12 │ key id 4 │ tag 16
+///
+/// **Keys.** The master key comes from a file of the operator's (`MasterKeys`). It wraps the *data keys*, which are random and
+/// stand in the directory's file `keys` (`KeyTable`). A page or block is encrypted with neither: its key is
+/// HKDF(data key, salt: start nonce, info: purpose and lane). The start nonce is 96 random bits that a process draws once, and
+/// that stand in the tail, so that nothing else must be kept to read old pages.
+///
+/// **Why no nonce repeats under a key.** GCM's nonce is what tells the writes of one start apart: page id and birth epoch (a page
+/// is written once in an epoch), or a block's sequence (never given twice). What repeats them, a crash before the superblock was
+/// durable, a recycled segment, an old copy of the directory or a clone of it, is another start with another start nonce, so
+/// another key.
+///
+/// **Invariants.**
+/// - What `open` gives was sealed under this table's keys at this place: id, epoch and sequence stand in the header, which is
+///   authenticated, and the readers compare them with the pointer or chain that led there.
+/// - After encryption was switched on nothing younger is taken when it is plain (`KeyTable.plainEpoch`, `plainSequence`).
+/// - Contexts are made once for a key and reused; a page or block costs no allocation.
+///
+/// **What it does not do.** It reads no files and knows neither pages nor blocks, only where header and tail are (`SealedForm`).
+/// It does not hide how much there is, nor the headers: ids, epochs, sequences, counts, and the CRC-32C of a block's plain
+/// bytes. It does not see that a whole directory is an older copy of itself. Two processes that go on from one image of a running
+/// machine's memory have one start nonce: restart a machine that was cloned while it ran.
+package struct SealedForm: Sendable {
+  /// Goes into the derived key, so that pages and blocks have different ones.
+  enum Purpose: String, Sendable {
+    case page
+    case block = "log block"
+  }
+
+  let purpose: Purpose
+  /// Bytes at the front that stay plain, and are authenticated.
+  let headerBytes: Int
+  /// Where in the header the 12 bytes stand that no two writes of one start share.
+  let nonceOffset: Int
+  /// Where in the header the number stands (u64) that says whether it may be plain.
+  let orderOffset: Int
+
+  /// A page: nonce is page id and birth epoch.
+  package static let page = SealedForm(purpose: .page, headerBytes: 32, nonceOffset: 4, orderOffset: 8)
+  /// A log block: nonce is its sequence and, for the length, half of the watermark.
+  package static let block = SealedForm(purpose: .block, headerBytes: 96, nonceOffset: 48, orderOffset: 48)
+
+  package static let tailBytes = 32
+  static let nonceBytes = 12
+  static let tagBytes = 16
+}
+
+/// Positions in the tail.
+enum SealedTail {
+  static let keyID = 12
+  static let tag = 16
+
+  static func start(_ count: Int) -> Int { count - SealedForm.tailBytes }
+}
+
+/// The data key that a page or block names as its own; nil when it is plain.
+package func sealedKeyID(_ bytes: UnsafeRawBufferPointer) -> UInt32? {
+  guard bytes.count >= SealedForm.tailBytes else { return nil }
+  let offset = SealedTail.start(bytes.count) + SealedTail.keyID
+  let id = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+  return id == 0 ? nil : id
+}
