@@ -23,7 +23,7 @@ private func identityProblem(
   _ page: Page, _ bytes: UnsafeRawBufferPointer, _ expected: PageMissing
 ) -> PageDamage.Reason? {
   let checksum = crc32c(bytes)
-  if checksum == expected.pointer.checksum, page.birth == expected.pointer.birth,
+  if checksum == expected.pointer.checksum, page.hasZeroTail, page.birth == expected.pointer.birth,
     page.tag == Page.tag(kind: expected.kind, level: expected.level, id: expected.page)
   {
     return nil
@@ -36,15 +36,25 @@ private func identityProblem(
   if checksum != expected.pointer.checksum {
     return .checksum(found: checksum, expected: expected.pointer.checksum)
   }
+  if !page.hasZeroTail { return .structure("a page that is encrypted, or was") }
   return .structure("a page of another kind or level")
 }
 
 extension Page {
+  /// What could not be decrypted has a tail, whatever its checksum is.
+  var hasZeroTail: Bool {
+    var bits: UInt64 = 0
+    for offset in stride(from: Page.contentEnd, to: Page.byteCount, by: 8) {
+      bits |= base.load(fromByteOffset: offset, as: UInt64.self)
+    }
+    return bits == 0
+  }
+
   /// The first fact about a tree page that does not hold, or nil.
   func treeProblem(pageCount: UInt32) -> String? {
     guard level < Tree.heightMax else { return "a level above \(Tree.heightMax)" }
     guard count >= firstKeyed else { return "an inner page without children" }
-    guard heap >= Page.headerCount + count * Page.slotCount, heap <= Page.byteCount else {
+    guard heap >= Page.headerCount + count * Page.slotCount, heap <= Page.contentEnd else {
       return "slots and records overlap"
     }
     var recordBytes = 0
@@ -52,15 +62,15 @@ extension Page {
       if let fact = recordProblem(index, pageCount: pageCount) { return fact }
       recordBytes += Page.recordCount(record(index))
     }
-    guard recordBytes + garbage == Page.byteCount - heap else { return "records and garbage do not fill the heap" }
+    guard recordBytes + garbage == Page.contentEnd - heap else { return "records and garbage do not fill the heap" }
     return prefixProblem() ?? orderProblem()
   }
 
   private func recordProblem(_ index: Int, pageCount: UInt32) -> String? {
     let place = Int(slot(index) & 0xFFFF)
-    guard place >= heap, place + Page.recordHeaderCount <= Page.byteCount else { return "a record outside the heap" }
+    guard place >= heap, place + Page.recordHeaderCount <= Page.contentEnd else { return "a record outside the heap" }
     let record = base + place
-    guard place + Page.recordCount(record) <= Page.byteCount else { return "a record beyond the page" }
+    guard place + Page.recordCount(record) <= Page.contentEnd else { return "a record beyond the page" }
     guard Page.keyCount(record) <= StoreLimits.keyCountMax else { return "a key over its limit" }
     if level > 0 { return childProblem(index, pageCount: pageCount) }
     return Page.isOverflow(record) ? overflowProblem(index, pageCount: pageCount) : nil

@@ -50,7 +50,7 @@ extension Page {
     start.copyMemory(from: start + Page.slotCount, byteCount: (rest - index) * Page.slotCount)
     count = rest
     if rest == 0 {
-      heap = Page.byteCount
+      heap = Page.contentEnd
       garbage = 0
     } else if place == heap {
       heap = place + size
@@ -93,7 +93,7 @@ extension Page {
 extension Page {
   func clear() {
     count = 0
-    heap = Page.byteCount
+    heap = Page.contentEnd
     garbage = 0
     setPrefix(UnsafeRawBufferPointer(start: nil, count: 0), count: 0)
   }

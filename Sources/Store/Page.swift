@@ -7,14 +7,15 @@
 //     4       4      page id
 //     8       8      birth epoch
 //     16      2      count of records
-//     18      2      heap: offset of the lowest record byte; 16384 when there is none
+//     18      2      heap: offset of the lowest record byte; 16352 when there is none
 //     20      2      garbage: bytes in the heap that belong to no record
 //     22      1      prefix count, 0 to 32: so many first bytes are the same in all keys
 //     23      1      zero
 //     24      4      overflow pages: bytes of payload
 //     28      4      zero
 //     32      32     the prefix, zero behind it
-//     64      8 n    tree pages: slots in key order, from here upwards; records from 16384 downwards
+//     64      8 n    tree pages: slots in key order, from here upwards; records from 16352 downwards
+//     16352   32     zero in memory: on disk an encrypted page has its tail here, of which the store knows nothing
 //
 // A slot is one number: the 6 bytes of the key behind the prefix, big-endian, in its upper 48 bits (zero-padded), the
 // record's offset in the lower 16. So a binary search compares slots as numbers and looks at records only on ties.
@@ -33,8 +34,11 @@ struct Page {
 
   static let byteCount = 16_384
   static let headerCount = 64
+  /// Bytes at the end that stay zero. Whoever encrypts pages on their way to the disk needs room.
+  static let tailCount = 32
+  static let contentEnd = byteCount - tailCount
   /// Bytes for slots and records, for the payload of an overflow page, for bits of a bitmap page.
-  static let contentCount = byteCount - headerCount
+  static let contentCount = contentEnd - headerCount
   static let prefixMax = 32
   static let magic: UInt16 = 0x5046
   static let slotCount = 8
@@ -50,7 +54,7 @@ struct Page {
   func format(kind: PageKind, level: UInt8, id: PageID, birth: Epoch) {
     base.initializeMemory(as: UInt8.self, repeating: 0, count: Page.byteCount)
     relabel(kind: kind, level: level, id: id, birth: birth)
-    heap = Page.byteCount
+    heap = Page.contentEnd
   }
 
   /// Gives the same content another place and epoch.

@@ -3,8 +3,8 @@
 //     live    bit set: part of the newest trees. What a checkpoint's bitmap pages say.
 //     busy    live, or owed to a superblock. A clear bit is a page that can be taken.
 //
-// A bitmap page (kind 3) holds 130 560 bits behind its header, page n of the file being bit n % 130560 of bitmap page
-// n / 130560, lowest bit of the lowest byte first. Bitmap pages are copy-on-write pages like all others.
+// A bitmap page (kind 3) holds 130 304 bits behind its header, page n of the file being bit n % 130304 of bitmap page
+// n / 130304, lowest bit of the lowest byte first. Bitmap pages are copy-on-write pages like all others.
 
 enum Bitmap {
   static let bitsPerPage = Page.contentCount * 8

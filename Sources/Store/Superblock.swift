@@ -2,7 +2,7 @@
 //
 //     offset  bytes
 //     0       8      magic "FileStor"
-//     8       4      format version, 1
+//     8       4      format version, 2
 //     12      4      CRC-32C of all 16 KiB, these four bytes taken as zero
 //     16      8      epoch
 //     24      16     cluster id
@@ -44,7 +44,7 @@ package struct StoreIdentity: Hashable, Sendable {
 
 /// A superblock's fields.
 package struct Superblock: Equatable, Sendable {
-  package static let version: UInt32 = 1
+  package static let version: UInt32 = 2
   static let pointersOffset = 128
 
   package var epoch: Epoch

@@ -171,7 +171,7 @@ import Testing
     #expect(refusal(other, disk) == .identity(field: "data directory", found: "2222", expected: "1"))
     #expect(refusal(testIdentity, VirtualDisk([UInt8](repeating: 0, count: 40_000))) == .foreign)
     guard case .truncated = refusal(testIdentity, disk, bytes: 3 * pageBytes) else { throw TestFailure() }
-    #expect(refusal(testIdentity, try newerVersion(disk)) == .version(found: 2, supported: 1))
+    #expect(refusal(testIdentity, try newerVersion(disk)) == .version(found: 3, supported: 2))
   }
 
   /// The bitmaps in memory are as long as the newer superblock says.
@@ -201,7 +201,7 @@ import Testing
   /// The same file with its second superblock in a version to come.
   private func newerVersion(_ disk: VirtualDisk) throws -> VirtualDisk {
     var bytes = disk.page(PageID(1))
-    bytes[8] = 2
+    bytes[8] = 3
     for i in 12..<16 { bytes[i] = 0 }
     let checksum = crc32c(bytes)
     for i in 0..<4 { bytes[12 + i] = UInt8(truncatingIfNeeded: checksum >> UInt32(8 * i)) }
@@ -241,6 +241,18 @@ import Testing
       let page = Page(base)
       for index in 0..<page.count { #expect(page.search(page.key(index), from: page.firstKeyed).index <= page.count) }
       return true
+    }
+  }
+
+  /// An encrypted page that nobody decrypted is not taken, also if its checksum were right.
+  @Test func aPageWithATailIsRefused() throws {
+    let harness = try smallFile().harness
+    for read in try allReads(harness) {
+      for offset in pageBytes - 32..<pageBytes {
+        var bytes = harness.disk.page(read.page)
+        bytes[offset] = 1
+        #expect(!accepts(bytes, read.missing), "offset \(offset) of page \(read.page.rawValue)")
+      }
     }
   }
 

@@ -37,20 +37,21 @@ import Testing
     }
     #expect(
       hex(raw[0..<88]) == """
-        465001000403020122110000000000000300a03f000007000000000000000000\
+        465001000403020122110000000000000300803f000007000000000000000000\
         726f772f30303000000000000000000000000000000000000000000000000000\
-        f13f000000000031\
-        a03f000000000032\
-        e03f000000000033
+        d13f000000000031\
+        803f000000000032\
+        c03f000000000033
         """)
-    #expect(raw[88..<0x3FA0].allSatisfy { $0 == 0 })
+    #expect(raw[88..<0x3F80].allSatisfy { $0 == 0 })
     #expect(
-      hex(raw[0x3FA0...]) == """
+      hex(raw[0x3F80..<0x3FE0]) == """
         08003480726f772f30303032409c0000\(String(repeating: "ee", count: 48))\
         08000500726f772f303030337468726565\
         08000300726f772f303030316f6e65
         """)
-    #expect(crc32c(raw) == 0x2135_bcd3)
+    #expect(raw[0x3FE0...].allSatisfy { $0 == 0 })
+    #expect(crc32c(raw) == 0x6055_e2bd)
   }
 
   @Test func anInnerPageHasItsGoldenBytes() {
@@ -63,13 +64,14 @@ import Testing
     }
     #expect(
       hex(raw[0..<80]) == """
-        465001010403020122110000000000000200d73f000001000000000000000000\
+        465001010403020122110000000000000200b73f000001000000000000000000\
         6d00000000000000000000000000000000000000000000000000000000000000\
-        ec3f000000000000\
-        d73f000000000000
+        cc3f000000000000\
+        b73f000000000000
         """)
-    #expect(hex(raw[0x3FD7...]) == "010010006d\(hex(pointer))00001000\(hex(pointer))")
-    #expect(crc32c(raw) == 0xe8fc_0da4)
+    #expect(hex(raw[0x3FB7..<0x3FE0]) == "010010006d\(hex(pointer))00001000\(hex(pointer))")
+    #expect(raw[0x3FE0...].allSatisfy { $0 == 0 })
+    #expect(crc32c(raw) == 0x6d25_1a48)
   }
 
   @Test func theSuperblockHasItsGoldenBytes() throws {
@@ -80,7 +82,7 @@ import Testing
     let raw = superblock.encoded()
     #expect(
       hex(raw[0..<144]) == """
-        46696c6553746f720100000054fbfdff0b0a000000000000\
+        46696c6553746f720200000000ffb1d90b0a000000000000\
         0102030405060708090a0b0c0d0e0f10\
         0200000003000100\
         11110000000000002222000000000000\
@@ -119,19 +121,19 @@ import Testing
     try #require(found.count == 2)
     #expect(
       hex(found[0][0..<72]) == """
-        465002000400000002000000000000000000004000000000c03f000000000000\
+        465002000400000002000000000000000000e03f00000000a03f000000000000\
         \(String(repeating: "00", count: 32))\
         0001020304050607
         """)
-    #expect(crc32c(found[0]) == 0xf1b8_11d2)
+    #expect(crc32c(found[0]) == 0x29bb_aee6)
     #expect(
       hex(found[1][0..<72]) == """
-        465002000500000002000000000000000000004000000000600e000000000000\
+        465002000500000002000000000000000000e03f00000000800e000000000000\
         \(String(repeating: "00", count: 32))\
-        c0c1c2c3c4c5c6c7
+        a0a1a2a3a4a5a6a7
         """)
-    #expect(found[1][(64 + 3680)...].allSatisfy { $0 == 0 })
-    #expect(crc32c(found[1]) == 0xa48f_b0b8)
+    #expect(found[1][(64 + 3712)...].allSatisfy { $0 == 0 })
+    #expect(crc32c(found[1]) == 0x8941_c362)
   }
 
   @Test func aBitmapPageHasItsGoldenBytes() throws {
@@ -140,7 +142,7 @@ import Testing
     // The superblocks and the five pages that are reached from them, this one included.
     #expect(
       hex(found[0][0..<72]) == """
-        4650030006000000020000000000000000000040000000000000000000000000\
+        465003000600000002000000000000000000e03f000000000000000000000000\
         \(String(repeating: "00", count: 32))\
         7f00000000000000
         """)

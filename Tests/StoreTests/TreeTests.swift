@@ -22,7 +22,7 @@ import Testing
     #expect(statistics == ShardStatistics(rows: 2, bytes: 16, height: 1))
   }
 
-  @Test(arguments: [0, 1, 4_095, 4_096, 4_097, 16_320, 16_321, 100_000, 1_153_434, 1_200_000])
+  @Test(arguments: [0, 1, 4_095, 4_096, 4_097, 16_288, 16_289, 100_000, 1_153_434, 1_200_000])
   func valuesOfAllLengthsComeBack(count: Int) throws {
     let harness = try Harness()
     try harness.create()
