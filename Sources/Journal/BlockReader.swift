@@ -10,6 +10,7 @@ struct BlockView {
   enum Failure: Equatable {
     /// No magic, or a header that no writer writes.
     case noBlock
+    /// Or not decrypted.
     case checksum
     /// Whole and unharmed, but of another format version.
     case version(UInt16)
@@ -24,6 +25,7 @@ struct BlockView {
     let block = UnsafeRawBufferPointer(rebasing: bytes[..<prefix.length])
     guard crc32c(UnsafeRawBufferPointer(rebasing: block[8...])) == prefix.checksum else { return .failure(.checksum) }
     guard prefix.version == JournalFormat.version else { return .failure(.version(prefix.version)) }
+    guard block[(block.count - JournalFormat.tailBytes)...].allSatisfy({ $0 == 0 }) else { return .failure(.checksum) }
     guard let header = BlockHeader(block) else { return .failure(.noBlock) }
     return .success(BlockView(header: header, bytes: block))
   }
@@ -48,6 +50,16 @@ struct BlockView {
 }
 
 extension BlockView.Failure: Error {}
+
+/// Hands each block in bytes that were read to `open`, which makes it plain in place. Before `Journal.completeRead`, by a
+/// driver that encrypts; what cannot be decrypted is left as it is and found there.
+package func openBlocks(in bytes: UnsafeMutableRawBufferPointer, by open: (UnsafeMutableRawBufferPointer) -> Void) {
+  var rest = bytes
+  while let length = BlockView.claimedLength(UnsafeRawBufferPointer(rest)), length <= rest.count {
+    open(UnsafeMutableRawBufferPointer(rebasing: rest[..<length]))
+    rest = UnsafeMutableRawBufferPointer(rebasing: rest[length...])
+  }
+}
 
 /// What a start block says: the last block that recovery accepted.
 package struct StartPayload: Equatable, Sendable {

@@ -4,17 +4,19 @@ import Raft
 /// Fills one buffer with a block: header room and summaries first, then records, then the finished header and checksum.
 struct BlockWriter {
   let base: UnsafeMutableRawPointer
-  /// Bytes that the block may take in all, a multiple of a page.
+  /// Where the content ends at the latest: behind it the tail has room.
   let capacity: Int
   let payloadStart: Int
   private(set) var end: Int
 
-  /// - Parameter summaries: encoded; they and the header must leave room in `capacity`.
+  /// - Parameters:
+  ///   - capacity: bytes that the block may take in all, a multiple of a page.
+  ///   - summaries: encoded; they and the header must leave room in it.
   init(_ buffer: UnsafeMutableRawBufferPointer, capacity: Int, summaries: [UInt8]) {
     guard let base = buffer.baseAddress, capacity <= buffer.count else { preconditionFailure("a buffer of the block") }
-    precondition(JournalFormat.headerBytes + summaries.count <= capacity, "header and summaries fit in the block")
     self.base = base
-    self.capacity = capacity
+    self.capacity = capacity - JournalFormat.tailBytes
+    precondition(JournalFormat.headerBytes + summaries.count <= self.capacity, "header and summaries fit in the block")
     payloadStart = JournalFormat.headerBytes + summaries.count
     end = payloadStart
     summaries.withUnsafeBytes { source in
@@ -51,7 +53,7 @@ struct BlockWriter {
   /// Pads with zeros to whole pages and seals the block.
   /// - Returns: its length and checksum.
   mutating func finish(_ fields: BlockHeader) -> (length: Int, checksum: UInt32) {
-    let length = JournalFormat.roundUp(end)
+    let length = JournalFormat.roundUp(end + JournalFormat.tailBytes)
     (base + end).initializeMemory(as: UInt8.self, repeating: 0, count: length - end)
     var header = fields
     header.length = UInt32(length)

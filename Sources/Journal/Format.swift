@@ -23,15 +23,17 @@ import Raft
 //   80 u32 bytes of the summaries                         8 u32 its checksum   12 u32 zero
 //   84 u32 bytes of the payload                          16 u64 its segment use number
 //   88 u64 zero
-//   96 summaries, then payload, then zeros up to length
+//   96 summaries, then payload, then zeros up to length, at least 32: on disk an encrypted block has its tail there
 
 package enum JournalFormat {
   /// "FSJB" in a dump.
   package static let magic: UInt32 = 0x424A_5346
-  package static let version: UInt16 = 1
+  package static let version: UInt16 = 2
   package static let pageBytes = 4096
   package static let blockBytesMax = 256 * 1024
   package static let headerBytes = 96
+  /// Bytes at a block's end that stay zero. Whoever encrypts blocks on their way to the disk needs room.
+  package static let tailBytes = 32
   package static let recordHeaderBytes = 36
   package static let startPayloadBytes = 24
   package static let votePayloadBytes = 12
@@ -143,7 +145,8 @@ extension BlockHeader {
     offset = read64(bytes, 72)
     summariesBytes = read32(bytes, 80)
     payloadBytes = read32(bytes, 84)
-    let content = UInt64(summariesBytes) + UInt64(payloadBytes) + UInt64(JournalFormat.headerBytes)
+    let around = UInt64(JournalFormat.headerBytes + JournalFormat.tailBytes)
+    let content = UInt64(summariesBytes) + UInt64(payloadBytes) + around
     guard content <= UInt64(length), sequence > 0, watermark < sequence, sequence < JournalFormat.countLimit,
       oldestUse <= use, use < JournalFormat.countLimit
     else { return nil }

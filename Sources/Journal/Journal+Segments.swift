@@ -13,10 +13,10 @@ struct BlockRoom: Equatable {
 }
 
 extension Journal {
-  /// What a block needs at least: its header, its summaries and some content.
+  /// What a block needs at least: its header, its summaries, some content, its tail.
   private var blockBytesMin: UInt64 {
     let summaries = summariesToRepeat.reduce(10) { $0 + $1.bytesMax }
-    return UInt64(JournalFormat.roundUp(JournalFormat.headerBytes + summaries + 512))
+    return UInt64(JournalFormat.roundUp(JournalFormat.headerBytes + summaries + 512 + JournalFormat.tailBytes))
   }
 
   /// Room for the next block, or nil when it has to wait for a segment.

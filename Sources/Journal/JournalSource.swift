@@ -14,10 +14,14 @@ package protocol JournalSource: AnyObject {
   func beginReading(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) -> Bool
   /// Waits until what was begun has ended, one way or the other.
   func finishReading() throws(JournalReadError)
+  /// The plain bytes of a block as it stands on disk, header and tail included: the same where it is plain. Valid until the
+  /// next call. Nil when it cannot be decrypted: that counts as a checksum that does not match.
+  func opened(_ block: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer?
 }
 
-/// For a source that cannot read ahead.
+/// For a source that cannot read ahead, and holds nothing encrypted.
 extension JournalSource {
+  package func opened(_ block: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? { block }
   package func beginReading(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) -> Bool { false }
   package func finishReading() throws(JournalReadError) {}
 }

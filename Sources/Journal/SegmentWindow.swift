@@ -124,6 +124,7 @@ final class SegmentWindow {
       let length = BlockView.claimedLength(page),
       let block = try bytes(of: file, at: offset, count: length, ahead: ahead)
     else { return .failure(.noBlock) }
-    return BlockView.verify(block)
+    guard let plain = source.opened(block) else { return .failure(.checksum) }
+    return BlockView.verify(plain)
   }
 }

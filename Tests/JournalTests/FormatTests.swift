@@ -38,7 +38,7 @@ import Testing
     check(
       try blocks()[0],
       """
-      46534a42 b26ab8db 0100 01 00 00100000
+      46534a42 dab85d59 0200 01 00 00100000
       010000000000ced1 0100000000000000 03000000 00000000
       0100000000000000 0100000000000000 0000000000000000 0100000000000000
       0000000000000000 01000000 18000000 0000000000000000
@@ -49,8 +49,8 @@ import Testing
     check(
       try blocks()[1],
       """
-      46534a42 0eb6b546 0100 02 00 00100000
-      010000000000ced1 0100000000000000 03000000 b26ab8db
+      46534a42 01215531 0200 02 00 00100000
+      010000000000ced1 0100000000000000 03000000 dab85d59
       0100000000000000 0200000000000000 0100000000000000 0100000000000000
       0010000000000000 04000000 59000000 0000000000000000
       01010100
@@ -63,8 +63,8 @@ import Testing
     check(
       try blocks()[2],
       """
-      46534a42 d2b99226 0100 02 00 00100000
-      010000000000ced1 0100000000000000 03000000 0eb6b546
+      46534a42 880d6af6 0200 02 00 00100000
+      010000000000ced1 0100000000000000 03000000 01215531
       0100000000000000 0300000000000000 0200000000000000 0100000000000000
       0020000000000000 1a000000 48000000 0000000000000000
       020201000101010507010002020201000000ceab000000000000
@@ -77,8 +77,8 @@ import Testing
     check(
       try blocks()[3],
       """
-      46534a42 90064573 0100 03 00 00100000
-      010000000000ced1 0100000000000000 03000000 d2b99226
+      46534a42 c490c3ec 0200 03 00 00100000
+      010000000000ced1 0100000000000000 03000000 880d6af6
       0100000000000000 0400000000000000 0300000000000000 0100000000000000
       0030000000000000 22000000 00000000 0000000000000000
       020201010507010002020201000000ceab000000000000010101ac02030100030303
@@ -131,8 +131,9 @@ import Testing
       var bytes = (0..<512).flatMap { _ in withUnsafeBytes(of: random.next()) { Array($0) } }
       withUnsafeBytes(of: JournalFormat.magic.littleEndian) { bytes.replaceSubrange(0..<4, with: $0) }
       withUnsafeBytes(of: UInt32(4096).littleEndian) { bytes.replaceSubrange(12..<16, with: $0) }
-      if random.chance(1, outOf: 2) { bytes.replaceSubrange(8..<12, with: [1, 0, 2, 0]) }
+      if random.chance(1, outOf: 2) { bytes.replaceSubrange(8..<12, with: [2, 0, 2, 0]) }
       if random.chance(1, outOf: 2) { bytes.replaceSubrange(80..<88, with: [60, 0, 0, 0, 200, 1, 0, 0]) }
+      if random.chance(3, outOf: 4) { for index in bytes.count - 32..<bytes.count { bytes[index] = 0 } }
       withUnsafeBytes(of: crc32c(Array(bytes[8...])).littleEndian) { bytes.replaceSubrange(4..<8, with: $0) }
       let disk = VirtualDisk()
       disk.prepare(SegmentPreparation(file: 1, bytes: 4096, isFresh: true))

@@ -190,14 +190,15 @@ final class Harness {
     step(.segmentReady(file: order.file))
   }
 
-  func completeReads() {
+  func completeReads(opening: (UnsafeMutableRawBufferPointer) -> Void = { _ in }) {
     while !reads.isEmpty {
       let read = reads.removeFirst()
       guard disk.content[read.file] != nil else {
         step(.readFailed(read.id, errno: 2))
         continue
       }
-      let bytes = disk.bytes(read.file, read.offset, read.count)
+      var bytes = disk.bytes(read.file, read.offset, read.count)
+      bytes.withUnsafeMutableBytes { opening($0) }
       bytes.withUnsafeBytes { journal.completeRead(read.id, bytes: $0, into: &effects) }
       turn()
     }

@@ -119,11 +119,11 @@ import Testing
     let harness = try opened()
     let block = harness.writeLog[0]
     var bytes = harness.disk.bytes(block.file, block.offset, block.count)
-    bytes[8] = 2
+    bytes[8] = 3
     let checksum = crc32c(Array(bytes[8...]))
     withUnsafeBytes(of: checksum.littleEndian) { bytes.replaceSubrange(4..<8, with: $0) }
     harness.disk.overwrite(block.file, Int(block.offset), bytes)
-    #expect(throws: JournalRefusal.unknownVersion(file: 1, version: 2)) { try harness.recover() }
+    #expect(throws: JournalRefusal.unknownVersion(file: 1, version: 3)) { try harness.recover() }
   }
 
   @Test func anUnreadablePlaceIsRefusedWithFileAndOffset() throws {

@@ -55,6 +55,30 @@ final class VirtualDisk: JournalSource {
     try self.read(file: read.file, offset: read.offset, into: read.target)
   }
 
+  // MARK: Encryption, in its plainest form
+
+  /// Not to be opened: the sequences of these blocks.
+  var unopenable: Set<UInt64> = []
+  private var scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: JournalFormat.blockBytesMax, alignment: 16)
+
+  deinit { scratch.deallocate() }
+
+  /// Makes a block look as if it were encrypted.
+  static func sealed(_ block: [UInt8]) -> [UInt8] {
+    let end = block.count - JournalFormat.tailBytes
+    return Array(block[..<96]) + block[96..<end].map { $0 ^ 0x5A } + [UInt8](repeating: 0x77, count: 32)
+  }
+
+  func opened(_ block: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    guard block[block.count - 1] == 0x77 else { return block }
+    guard !unopenable.contains(read64(block, 48)) else { return nil }
+    let end = block.count - JournalFormat.tailBytes
+    scratch.copyMemory(from: block)
+    for offset in 96..<end { scratch[offset] ^= 0x5A }
+    for offset in end..<block.count { scratch[offset] = 0 }
+    return UnsafeRawBufferPointer(rebasing: scratch[..<block.count])
+  }
+
   func bytes(_ file: UInt32, _ offset: UInt64, _ count: Int) -> [UInt8] {
     Array(content[file]![Int(offset)..<Int(offset) + count])
   }
