@@ -22,7 +22,7 @@ import Raft
 //   72 u64 offset in the file                             0 u64 sequence of the last block accepted
 //   80 u32 bytes of the summaries                         8 u32 its checksum   12 u32 zero
 //   84 u32 bytes of the payload                          16 u64 its segment use number
-//   88 u64 zero
+//   88 u64 zero; on disk an encrypted block names its key here
 //   96 summaries, then payload, then zeros up to length, at least 32: on disk an encrypted block has its tail there
 
 package enum JournalFormat {
@@ -43,6 +43,11 @@ package enum JournalFormat {
   static let countLimit: UInt64 = 1 << 60
   static let indexLimit: UInt64 = 1 << 44
   static let termLimit: UInt64 = 1 << 48
+
+  /// Of a block's bytes, whatever they are: the data directory that they name.
+  package static func directory(of block: UnsafeRawBufferPointer) -> UInt64? {
+    block.count >= headerBytes ? read64(block, 16) : nil
+  }
 
   /// `count` rounded up to whole pages.
   static func roundUp(_ count: Int) -> Int { (count + pageBytes - 1) / pageBytes * pageBytes }

@@ -12,9 +12,10 @@ package final class Keyring {
 
   /// - Parameters:
   ///   - bytes: of the file `keys`; nil where there is none, which makes a table with a new key.
+  ///   - directory: whose table it must be; nil: whosever it is.
   ///   - path: names that file in refusals, `keyFile` the file of master keys.
   package init(
-    _ bytes: [UInt8]?, masters: MasterKeys, directory: UInt64, path: String, keyFile: String,
+    _ bytes: [UInt8]?, masters: MasterKeys, directory: UInt64?, path: String, keyFile: String,
     random: @escaping (Int) -> [UInt8] = randomBytes
   ) throws(KeyRefusal) {
     self.random = random
@@ -23,7 +24,7 @@ package final class Keyring {
         throw KeyRefusal(
           "\(keyFile) begins with `plain`, but nothing is encrypted here: leave the setting encryption-key-file out")
       }
-      (table, secrets, isChanged) = (KeyTable(directory: directory), [], true)
+      (table, secrets, isChanged) = (KeyTable(directory: directory ?? 0), [], true)
       try addKey(masters)
       return
     }
@@ -31,7 +32,7 @@ package final class Keyring {
     do throws(DecodeError) { found = try KeyTable(decoding: bytes) } catch {
       throw KeyRefusal("\(path) cannot be read: \(error.message). Restore it from a copy; without it the data is lost")
     }
-    guard found.directory == directory else {
+    guard directory == nil || found.directory == directory else {
       throw KeyRefusal("\(path) belongs to another data directory: restore this directory's own")
     }
     (table, secrets, isChanged) = (found, [], false)
@@ -77,13 +78,24 @@ package final class Keyring {
     isChanged = true
   }
 
-  /// Takes up the file of master keys again, and a new data key for what is sealed from now on.
-  package func rotate(_ masters: MasterKeys) throws(KeyRefusal) {
+  /// Takes up the file of master keys again, and a new data key for what is sealed from now on. `write` makes the encoded table
+  /// durable; when it cannot, everything stays as it was.
+  package func rotate(
+    _ masters: MasterKeys, write: ([UInt8]) throws(KeyRefusal) -> Void
+  ) throws(KeyRefusal) {
     guard masters.isPlain == table.isPlain else {
       throw KeyRefusal("encryption is switched on or off at a start: restart the node")
     }
-    adopt(masters)
-    if !table.isPlain { try addKey(masters) }
+    let before = (table, secrets, isChanged)
+    do throws(KeyRefusal) {
+      adopt(masters)
+      if !table.isPlain { try addKey(masters) }
+      try write(table.encoded())
+      isChanged = false
+    } catch {
+      (table, secrets, isChanged) = before
+      throw error
+    }
   }
 
   private func addKey(_ masters: MasterKeys) throws(KeyRefusal) {

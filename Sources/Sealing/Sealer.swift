@@ -9,23 +9,23 @@ package final class Sealer {
   /// Keys of this many starts are kept for opening; others are derived again.
   static let openingMax = 64
 
-  /// A data key that something named and the table does not hold.
-  package private(set) var unknownKey: UInt32?
-
   /// A key for one purpose of one start.
   private struct Derived {
     let purpose: SealedForm.Purpose
     let keyID: UInt32
-    let nonce: (UInt64, UInt32)
+    let nonce: (UInt64, UInt64)
     let cipher: Cipher
   }
 
-  package init(_ keyring: Keyring, lane: UInt16, startNonce: [UInt8] = randomBytes(SealedForm.nonceBytes)) {
-    precondition(startNonce.count == SealedForm.nonceBytes, "a start's nonce has 12 bytes")
+  package init(_ keyring: Keyring, lane: UInt16, startNonce: [UInt8] = randomBytes(SealedForm.startNonceBytes)) {
+    precondition(startNonce.count == SealedForm.startNonceBytes, "a start's nonce has 16 bytes")
     self.keyring = keyring
     self.lane = lane
     self.startNonce = startNonce
   }
+
+  /// Whether the table holds this data key.
+  package func holds(_ keyID: UInt32) -> Bool { keyring.secret(keyID) != nil }
 
   /// What is written is to be sealed.
   package var isSealing: Bool { keyring.active != nil }
@@ -37,15 +37,16 @@ package final class Sealer {
     guard let keyID = keyring.active, let from = plain.baseAddress, let to = target.baseAddress else {
       preconditionFailure("sealing is switched on")
     }
-    let end = SealedTail.start(plain.count)
+    let end = plain.count - SealedForm.tailBytes
     precondition(target.count == plain.count && end >= form.headerBytes, "room for header and tail")
     to.copyMemory(from: from, byteCount: form.headerBytes)
     startNonce.withUnsafeBytes { target[end..<end + $0.count].copyBytes(from: $0) }
-    to.storeBytes(of: keyID.littleEndian, toByteOffset: end + SealedTail.keyID, as: UInt32.self)
+    to.storeBytes(of: keyID.littleEndian, toByteOffset: form.keyOffset, as: UInt32.self)
     sealingCipher(form, keyID).seal(
       UnsafeRawBufferPointer(rebasing: plain[form.headerBytes..<end]), to: to + form.headerBytes,
-      nonce: from + form.nonceOffset, associated: UnsafeRawBufferPointer(rebasing: plain[..<form.headerBytes]),
-      UnsafeRawBufferPointer(start: to + end, count: SealedTail.tag), tag: to + end + SealedTail.tag)
+      nonce: from + form.nonceOffset, associated: UnsafeRawBufferPointer(start: to, count: form.headerBytes),
+      UnsafeRawBufferPointer(start: to + end, count: SealedForm.startNonceBytes),
+      tag: to + end + SealedForm.startNonceBytes)
   }
 
   private func sealingCipher(_ form: SealedForm, _ keyID: UInt32) -> Cipher {
@@ -74,23 +75,28 @@ package final class Sealer {
   package func open(
     _ form: SealedForm, _ sealed: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
   ) -> Opening {
-    let end = SealedTail.start(sealed.count)
+    let end = sealed.count - SealedForm.tailBytes
     guard target.count == sealed.count, end >= form.headerBytes, let from = sealed.baseAddress,
       let to = target.baseAddress
     else { return .refused }
-    guard let keyID = sealedKeyID(sealed) else { return mayBePlain(form, sealed) ? .plain : .refused }
-    guard let cipher = openingCipher(form, keyID, UnsafeRawBufferPointer(rebasing: sealed[end..<end + 12])) else {
-      unknownKey = keyID
-      return .refused
-    }
+    guard let keyID = form.keyID(of: sealed) else { return mayBePlain(form, sealed) ? .plain : .refused }
+    let startNonce = UnsafeRawBufferPointer(rebasing: sealed[end..<end + SealedForm.startNonceBytes])
+    guard let cipher = openingCipher(form, keyID, startNonce) else { return .refused }
     let isRight = cipher.open(
       UnsafeRawBufferPointer(rebasing: sealed[form.headerBytes..<end]), to: to + form.headerBytes,
       nonce: from + form.nonceOffset, associated: UnsafeRawBufferPointer(rebasing: sealed[..<form.headerBytes]),
-      UnsafeRawBufferPointer(start: from + end, count: SealedTail.tag), tag: from + end + SealedTail.tag)
+      startNonce, tag: from + end + SealedForm.startNonceBytes)
     guard isRight else { return .refused }
     if from != UnsafeRawPointer(to) { to.copyMemory(from: from, byteCount: form.headerBytes) }
+    to.storeBytes(of: 0, toByteOffset: form.keyOffset, as: UInt32.self)
     (to + end).initializeMemory(as: UInt8.self, repeating: 0, count: SealedForm.tailBytes)
     return .opened
+  }
+
+  /// The same in place. What is refused gets a tail that no plain page or block has, so that nobody takes it.
+  package func openInPlace(_ form: SealedForm, _ bytes: UnsafeMutableRawBufferPointer) {
+    guard open(form, UnsafeRawBufferPointer(bytes), into: bytes) == .refused, !bytes.isEmpty else { return }
+    bytes[bytes.count - 1] = 0xFF
   }
 
   private func mayBePlain(_ form: SealedForm, _ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -121,7 +127,7 @@ package final class Sealer {
     }
   }
 
-  private static func numbers(of nonce: UnsafeRawBufferPointer) -> (UInt64, UInt32) {
-    (nonce.loadUnaligned(as: UInt64.self), nonce.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+  private static func numbers(of nonce: UnsafeRawBufferPointer) -> (UInt64, UInt64) {
+    (nonce.loadUnaligned(as: UInt64.self), nonce.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
   }
 }

@@ -1,15 +1,16 @@
 /// Encryption at rest: pages and log blocks between memory and the disk, and the keys for that.
 ///
 /// **How it works.** The pure targets make and check plain bytes, with their own checksums; they keep the last 32 bytes of each
-/// page and block zero. On the way to the disk `Sealer.seal` encrypts what lies between header and tail, AES-256-GCM, and fills
-/// the tail; on the way back `Sealer.open` decrypts and makes the tail zero again. A tail of zeros is a plain page or block, so
-/// encrypted and plain ones may stand in one file, and encryption is switched on, off and over by a restart.
+/// page and block zero, and a field of its header. On the way to the disk `Sealer.seal` encrypts what lies between header and
+/// tail, AES-256-GCM, and fills both; on the way back `Sealer.open` decrypts and makes them zero again. Where the field is
+/// zero a page or block is plain, so encrypted and plain ones may stand in one file, and encryption is switched on, off and
+/// over by a restart.
 ///
-///     header, plain, authenticated │ encrypted                                  │ start nonce 12 │ key id 4 │ tag 16
+///     header, plain, with the key's id; authenticated │ encrypted              │ start nonce 16 │ tag 16
 ///
 /// **Keys.** The master key comes from a file of the operator's (`MasterKeys`). It wraps the *data keys*, which are random and
 /// stand in the directory's file `keys` (`KeyTable`). A page or block is encrypted with neither: its key is
-/// HKDF(data key, salt: start nonce, info: purpose and lane). The start nonce is 96 random bits that a process draws once, and
+/// HKDF(data key, salt: start nonce, info: purpose and lane). The start nonce is 128 random bits that a process draws once, and
 /// that stand in the tail, so that nothing else must be kept to read old pages.
 ///
 /// **Why no nonce repeats under a key.** GCM's nonce is what tells the writes of one start apart: page id and birth epoch (a page
@@ -41,29 +42,25 @@ package struct SealedForm: Sendable {
   let nonceOffset: Int
   /// Where in the header the number stands (u64) that says whether it may be plain.
   let orderOffset: Int
+  /// Where in the header the id of the data key goes (u32), zero in plain ones. There and not in the tail, so that what a torn
+  /// write left is not taken for something under a key that nobody has.
+  let keyOffset: Int
 
   /// A page: nonce is page id and birth epoch.
-  package static let page = SealedForm(purpose: .page, headerBytes: 32, nonceOffset: 4, orderOffset: 8)
+  package static let page = SealedForm(purpose: .page, headerBytes: 32, nonceOffset: 4, orderOffset: 8, keyOffset: 28)
   /// A log block: nonce is its sequence and, for the length, half of the watermark.
-  package static let block = SealedForm(purpose: .block, headerBytes: 96, nonceOffset: 48, orderOffset: 48)
+  package static let block = SealedForm(
+    purpose: .block, headerBytes: 96, nonceOffset: 48, orderOffset: 48, keyOffset: 88)
 
   package static let tailBytes = 32
   static let nonceBytes = 12
+  static let startNonceBytes = 16
   static let tagBytes = 16
-}
 
-/// Positions in the tail.
-enum SealedTail {
-  static let keyID = 12
-  static let tag = 16
-
-  static func start(_ count: Int) -> Int { count - SealedForm.tailBytes }
-}
-
-/// The data key that a page or block names as its own; nil when it is plain.
-package func sealedKeyID(_ bytes: UnsafeRawBufferPointer) -> UInt32? {
-  guard bytes.count >= SealedForm.tailBytes else { return nil }
-  let offset = SealedTail.start(bytes.count) + SealedTail.keyID
-  let id = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
-  return id == 0 ? nil : id
+  /// The data key that a page or block names as its own; nil when it is plain.
+  package func keyID(of bytes: UnsafeRawBufferPointer) -> UInt32? {
+    guard bytes.count >= headerBytes else { return nil }
+    let id = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: keyOffset, as: UInt32.self))
+    return id == 0 ? nil : id
+  }
 }

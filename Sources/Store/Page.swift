@@ -12,7 +12,7 @@
 //     22      1      prefix count, 0 to 32: so many first bytes are the same in all keys
 //     23      1      zero
 //     24      4      overflow pages: bytes of payload
-//     28      4      zero
+//     28      4      zero in memory: on disk an encrypted page names its key here
 //     32      32     the prefix, zero behind it
 //     64      8 n    tree pages: slots in key order, from here upwards; records from 16352 downwards
 //     16352   32     zero in memory: on disk an encrypted page has its tail here, of which the store knows nothing

@@ -112,19 +112,33 @@ import Testing
     let sealer = Sealer(ring, lane: 0)
     let first = ring.active
     let before = sealer.sealed(.page, page(5, birth: 9))
-    try ring.rotate(masters(line(2) + line(1)))
+    var written: [UInt8] = []
+    try ring.rotate(masters(line(2) + line(1))) { written = $0 }
+    #expect(written == ring.table.encoded() && !ring.isChanged)
     #expect(ring.active != first && ring.table.keys.count == 2)
     #expect(ring.table.keys.allSatisfy { $0.master == master(2).id })
     let after = sealer.sealed(.page, page(5, birth: 9))
-    #expect(after.withUnsafeBytes { sealedKeyID($0) } == ring.active)
+    #expect(SealedForm.page.keyID(of: after) == ring.active)
     let again = Sealer(try keyring(ring.table.encoded(), line(2)), lane: 0)
     for sealed in [before, after] { #expect(again.opened(.page, sealed) == page(5, birth: 9)) }
   }
 
+  /// A key that is not durable seals nothing.
+  @Test func aRotationThatCannotBeWrittenChangesNothing() throws {
+    let ring = try keyring()
+    let (table, active) = (ring.table, ring.active)
+    #expect(throws: KeyRefusal("full")) {
+      try ring.rotate(masters(line(2) + line(1))) { _ throws(KeyRefusal) in throw KeyRefusal("full") }
+    }
+    #expect(ring.table == table && ring.active == active && ring.secret(active ?? 0) != nil)
+    let sealed = Sealer(ring, lane: 0).sealed(.page, page(5, birth: 9))
+    #expect(SealedForm.page.keyID(of: sealed) == active)
+  }
+
   @Test func thereIsAMostOfDataKeys() throws {
     let ring = try keyring()
-    for _ in 1..<KeyTable.countMax { try ring.rotate(masters(line(1))) }
-    #expect(throws: KeyRefusal.self) { try ring.rotate(masters(line(1))) }
+    for _ in 1..<KeyTable.countMax { try ring.rotate(masters(line(1))) { _ in } }
+    #expect(throws: KeyRefusal.self) { try ring.rotate(masters(line(1))) { _ in } }
     #expect(try keyring(ring.table.encoded()).table.keys.count == KeyTable.countMax)
   }
 
@@ -139,7 +153,7 @@ import Testing
     #expect(!reader.isSealing)
     #expect(reader.opened(.page, sealed) == page(5, birth: 9))
     #expect(reader.opened(.page, page(5, birth: 99)) != nil, "plain pages are taken while nothing is encrypted")
-    #expect(throws: KeyRefusal.self) { try off.rotate(masters(line(1))) }
+    #expect(throws: KeyRefusal.self) { try off.rotate(masters(line(1))) { _ in } }
     let on = try keyring(off.table.encoded())
     on.limitPlain(epoch: 100, sequence: 100)
     #expect(on.active == ring.active)

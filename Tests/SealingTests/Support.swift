@@ -41,16 +41,21 @@ func keyring(
     file, masters: try masters(text), directory: directory, path: "data/keys", keyFile: "master.key", random: random)
 }
 
-/// A page with text in it, as the store makes it: zeros in the last 32 bytes.
+/// A page with text in it, as the store makes it: zeros at 28 and in the last 32 bytes.
 func page(_ id: UInt32, birth: UInt64, text: String = "a row", count: Int = 16_384) -> [UInt8] {
   var writer = ByteWriter()
   writer.write(UInt32(0x0001_5046))
   writer.write(id)
   writer.write(birth)
-  writer.writeBytes([UInt8](repeating: 9, count: 16))
+  writer.writeBytes([UInt8](repeating: 9, count: 12))
+  writer.write(UInt32(0))
   while writer.count + text.utf8.count <= count - 32 { writer.writeBytes(Array(text.utf8)) }
   writer.writeBytes([UInt8](repeating: 0, count: count - writer.count))
   return writer.bytes
+}
+
+extension SealedForm {
+  func keyID(of bytes: [UInt8]) -> UInt32? { bytes.withUnsafeBytes { keyID(of: $0) } }
 }
 
 extension Sealer {
