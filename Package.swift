@@ -70,7 +70,9 @@ let package = Package(
     target("Sealing", ["Primitives", "COpenSSL"]),
 
     // assemble
-    target("Server", ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", yams, logging], hot),
+    target(
+      "Server", ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", "Sealing", yams, logging], hot
+    ),
     target("FileStoreClient", ["Primitives", "Tables", "Ring", "Transport"]),
     target("Simulator", ["Primitives", "Node", "Raft", "Journal", "Store", "Tables", "Checkers"]),
 
@@ -79,8 +81,8 @@ let package = Package(
     program(
       "fscluster",
       [
-        "FileStoreClient", "Node", "Journal", "Raft", "Store", "Tables", "Ring", "Transport", "Primitives", "CLinux",
-        argumentParser, yams,
+        "FileStoreClient", "Node", "Journal", "Raft", "Store", "Tables", "Ring", "Transport", "Sealing", "Primitives",
+        "CLinux", argumentParser, yams,
       ]),
     program(
       "fsbench",
@@ -117,7 +119,10 @@ let package = Package(
     tests("TransportTests", ["Transport", "Primitives"]),
     tests("SealingTests", ["Sealing", "Primitives"]),
     tests(
-      "ServerTests", ["Server", "Node", "Tables", "Transport", "Primitives", "Ring", "FileStoreClient", "TestNodes"]),
+      "ServerTests",
+      [
+        "Server", "Node", "Tables", "Transport", "Sealing", "Primitives", "Ring", "FileStoreClient", "TestNodes",
+      ]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Server", "FileStoreClient", "Transport", "Primitives", "TestNodes"]),
     tests("fsbenchTests", ["fsbench", "Server", "FileStoreClient", "Ring", "Transport", "Primitives", "TestNodes"]),

@@ -37,6 +37,9 @@ extension Node {
   package var leader: NodeID? { replica.raft.leader?.node }
   package var isLeader: Bool { replica.isLeader }
   package var waitingRequests: Int { requests.count }
+  /// The newest checkpoint and log block that are durable.
+  package var durableEpoch: Epoch { store.durableEpoch }
+  package var durableSequence: UInt64 { journal.watermark }
   package var journalStatistics: JournalStatistics { journal.statistics }
   package var storeStatistics: StoreStatistics { store.statistics }
   /// Why writes are refused with disk-full.

@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// SIGTERM and SIGINT as bytes on a descriptor that the ring reads.
+/// SIGTERM, SIGINT and SIGHUP as bytes on a descriptor that the ring reads.
 ///
 /// Made before any thread is started, because a signal goes to any thread that does not block it. SIGPIPE is ignored for
 /// the whole process: an ended connection is an error of `send`.
@@ -16,6 +16,7 @@ package struct Signals: ~Copyable {
     sigemptyset(&set)
     sigaddset(&set, SIGTERM)
     sigaddset(&set, SIGINT)
+    sigaddset(&set, SIGHUP)
     let code = pthread_sigmask(SIG_BLOCK, &set, nil)
     guard code == 0 else { throw SystemError("pthread_sigmask", "signals", code: code) }
     signal(SIGPIPE, SIG_IGN)
@@ -26,7 +27,10 @@ package struct Signals: ~Copyable {
 
   deinit { Glibc.close(descriptor) }
 
-  /// The number of the signal (SIGTERM 15, SIGINT 2) in a record that was read; nil when it is too short.
+  /// SIGHUP, which ends nothing.
+  package static let reload = SIGHUP
+
+  /// The number of the signal (SIGTERM 15, SIGINT 2, SIGHUP 1) in a record that was read; nil when it is too short.
   package static func number(in record: UnsafeRawBufferPointer) -> Int32? {
     guard record.count >= recordBytes else { return nil }
     return Int32(bitPattern: record.loadUnaligned(fromByteOffset: 0, as: UInt32.self))

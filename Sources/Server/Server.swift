@@ -38,6 +38,7 @@ import Logging
 import Node
 import Primitives
 import Ring
+import Sealing
 import Store
 import Transport
 
@@ -56,6 +57,7 @@ package final class Server {
   private let signals: SignalReader
   /// Locked as long as the server lives.
   private let directory: DataDirectory
+  let encryption: Encryption?
   private let linkOf: [NodeID: Link]
   var effects = NodeEffects()
   private var events: [NodeEvent] = []
@@ -94,6 +96,7 @@ package final class Server {
     arrivals = parts.arrivals
     signals = parts.signals
     directory = parts.directory
+    encryption = parts.encryption
     linkOf = Dictionary(uniqueKeysWithValues: parts.links.map { ($0.peer, $0) })
     now = parts.ring.now()
     startedAt = now
@@ -294,6 +297,7 @@ package final class Server {
     let number = signals.number(result)
     signals.read(ring)
     guard let number else { return }
+    if number == Signals.reload { return rotateKeys() }
     switch phase {
     case .opening, .draining, .closing, .leaving:
       log.warning("stops at once", metadata: ["signal": "\(number)"])
@@ -305,6 +309,16 @@ package final class Server {
       inbox.put(.drainRequested)
     case .stopped: break
     }
+  }
+
+  private func rotateKeys() {
+    guard let encryption else {
+      return log.warning("a signal to change keys (SIGHUP), but nothing is encrypted: encryption-key-file is not set")
+    }
+    do throws(KeyRefusal) {
+      try encryption.rotate()
+      log.info("keys rotated", metadata: encryption.metadata)
+    } catch { log.error("keys were not rotated, everything is as before", metadata: ["reason": "\(error)"]) }
   }
 
   private func beginClosing() {
@@ -341,7 +355,7 @@ extension NodeEffects {
   }
 }
 
-/// SIGTERM and SIGINT, read through the ring.
+/// SIGTERM, SIGINT and SIGHUP, read through the ring.
 final class SignalReader {
   private let signals: Signals
   private let buffer: UnsafeMutableRawBufferPointer

@@ -103,7 +103,7 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
   }
 
   @Test func aSettingWhosePartIsNotBuiltIsRefusedUnlessItHasItsDefault() {
-    for line in ["cores: 2", "lanes: 2", "pin: on", "disk-limit: 1GiB", "encryption-key-file: key", "faults: on"] {
+    for line in ["cores: 2", "lanes: 2", "pin: on", "disk-limit: 1GiB", "faults: on"] {
       let found = lines(good + "\n" + line)
       #expect(found.count == 1 && found[0].contains("not supported"), "\(line): \(found)")
     }

@@ -591,7 +591,7 @@ class A6_Settings(Case):
 
     def test_wrong_settings_are_refused_with_their_line(self):
         for line, word in (("memori: 1GiB", "memory"), ("memory: lots", "256MiB"), ("cores: 2", "not supported"),
-                           ("encryption-key-file: k", "not supported"), ("faults: on", "not supported")):
+                           ("faults: on", "not supported")):
             name = line.split(":")[0] + ":"
             path = self.variant(lambda lines: [one for one in lines if not one.startswith(name)] + [line])
             with open(path) as file:

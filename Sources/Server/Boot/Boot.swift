@@ -21,6 +21,7 @@ struct ServerParts {
   let arrivals: PeerArrivals
   let signals: SignalReader
   let directory: DataDirectory
+  let encryption: Encryption?
 }
 
 /// Who this node is, by its certificate.
@@ -47,7 +48,11 @@ package enum Boot {
     let directory = try DataDirectory(path: configuration.data)
     let found = try directory.checkIdentity(
       cluster: identity.cluster, clusterID: identity.clusterID, node: configuration.node)
+    _ = try Encryption(configuration.encryptionKeyFile, data: configuration.data, identity: found)
     let boot = try directory.take(found)
+    // Again, now that nobody else can change it.
+    let encryption = try Encryption(configuration.encryptionKeyFile, data: configuration.data, identity: found)
+    directory.sealer = encryption?.sealer
     log.info(
       "starts",
       metadata: [
@@ -57,6 +62,8 @@ package enum Boot {
     warn(identity, configuration, log)
     let began = ring.now()
     let node = try open(configuration, identity, found, boot, directory, now: began)
+    if let lost = directory.lostKeyRefusal { throw lost }
+    try encryption?.begin(epoch: node.durableEpoch, sequence: node.durableSequence)
     directory.clean()
     directory.endRecovery()
     log.info(
@@ -64,11 +71,12 @@ package enum Boot {
       metadata: [
         "applied": "\(node.appliedIndex)", "milliseconds": "\((ring.now() - began).rawValue / 1_000_000)",
       ])
+    if let encryption { log.info("encryption", metadata: encryption.metadata) }
     let hello = Hello(
       cluster: identity.cluster, node: configuration.node, to: configuration.node, incarnation: found.incarnation,
       boot: boot.number, nonce: boot.nonce)
     return try assemble(
-      configuration, identity, contexts, ring, peers, directory, node, hello, signals, log, limits)
+      configuration, identity, contexts, ring, peers, directory, encryption, node, hello, signals, log, limits)
   }
 
   /// Everything that `start` checks before it changes something. For `--check`.
@@ -78,8 +86,9 @@ package enum Boot {
     _ = try makeRing()
     _ = try resolvePeers(configuration)
     let directory = try DataDirectory(path: configuration.data)
-    _ = try directory.checkIdentity(
+    let found = try directory.checkIdentity(
       cluster: identity.cluster, clusterID: identity.clusterID, node: configuration.node)
+    _ = try Encryption(configuration.encryptionKeyFile, data: configuration.data, identity: found)
   }
 
   // MARK: - Steps
@@ -162,8 +171,8 @@ package enum Boot {
 
   private static func assemble(
     _ configuration: Configuration, _ identity: NodeIdentity, _ contexts: TLSContexts, _ ring: Ring,
-    _ peers: [(node: NodeID, address: SocketAddress)], _ directory: DataDirectory, _ node: Node, _ hello: Hello,
-    _ signals: SignalReader, _ log: Logger, _ limits: EdgeLimits
+    _ peers: [(node: NodeID, address: SocketAddress)], _ directory: DataDirectory, _ encryption: Encryption?,
+    _ node: Node, _ hello: Hello, _ signals: SignalReader, _ log: Logger, _ limits: EdgeLimits
   ) throws(StartRefusal) -> Server {
     let inbox = Inbox()
     let scratch = TransportScratch()
@@ -188,12 +197,16 @@ package enum Boot {
         peer.node, index: index, address: peer.address, ring: ring, inbox: inbox, log: log, settings: linkSettings)
     }
     let (logFiles, pageFile) = try reading { () throws(SystemError) in
-      (try LogFiles(directory: directory.logPath, ring: ring), try PageFile(path: directory.pagesPath, ring: ring))
+      (
+        try LogFiles(directory: directory.logPath, ring: ring, sealer: encryption?.sealer),
+        try PageFile(path: directory.pagesPath, ring: ring, sealer: encryption?.sealer)
+      )
     }
     return Server(
       ServerParts(
         configuration: configuration, ring: ring, log: log, node: node, inbox: inbox, clients: clients, links: links,
-        logFiles: logFiles, pageFile: pageFile, arrivals: arrivals, signals: signals, directory: directory))
+        logFiles: logFiles, pageFile: pageFile, arrivals: arrivals, signals: signals, directory: directory,
+        encryption: encryption))
   }
 }
 

@@ -3,6 +3,7 @@ import Journal
 import Node
 import Primitives
 import Ring
+import Sealing
 import Store
 import Transport
 
@@ -10,6 +11,7 @@ import Transport
 ///
 ///     data/LOCK              held while a process uses the directory
 ///     data/boots             the starts, replaced as a whole at each
+///     data/keys              with encryption, its keys (Encryption.swift)
 ///     data/lane-0/pages      the page file
 ///     data/lane-0/log/       the log's segments
 ///
@@ -21,6 +23,12 @@ package final class DataDirectory: LaneFiles {
   private let pages: OpenFile
   private var segments: [UInt32: OpenFile] = [:]
   private var lock: OpenFile?
+  /// Opens what is encrypted; set before anything but the superblocks is read.
+  var sealer: Sealer?
+  private lazy var openedBlock = IOBuffer(count: JournalFormat.blockBytesMax)
+  /// A data key that something here is encrypted with, and that nobody has.
+  private var lostKey: UInt32?
+  private var directoryID: UInt64 = 0
   /// Reads segments ahead during recovery; nil where the kernel gives no more rings, and each read is waited for then.
   private lazy var reader: ParallelRead? = Self.makeReader()
 
@@ -60,6 +68,7 @@ package final class DataDirectory: LaneFiles {
   ) throws(StartRefusal) -> StoreIdentity {
     let found: StoreIdentity
     do throws(OpenRefusal) { found = try readIdentity(self) } catch { throw refusal(error) }
+    directoryID = found.directory
     guard found.cluster == cluster else {
       throw refusal(.anotherCluster(found: hexadecimal(found.cluster), expected: clusterID))
     }
@@ -68,8 +77,19 @@ package final class DataDirectory: LaneFiles {
   }
 
   package func refusal(_ refusal: OpenRefusal) -> StartRefusal {
+    if let lost = lostKeyRefusal { return lost }
     if case .journal(let journal) = refusal { return StartRefusal("data directory \(path): \(words(journal))") }
     return StartRefusal("data directory \(path): \(refusal)")
+  }
+
+  /// Set when something turned up that is encrypted with a key that is not there. A log that cannot be read looks like none,
+  /// so nothing may be written then, however well everything else went.
+  var lostKeyRefusal: StartRefusal? {
+    lostKey.map { key in
+      StartRefusal(
+        "data directory \(path): something is encrypted with the data key \(keyName(key)), which the file `keys` does not "
+          + "hold: restore this directory's own file `keys` from a copy")
+    }
   }
 
   /// Locks it, counts the start, and makes what a killed process left behind durable: what recovery reads must stay.
@@ -154,6 +174,31 @@ package final class DataDirectory: LaneFiles {
 
   package func readPages(offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
     try fill(target, from: pages, at: offset)
+    for start in stride(from: 0, to: target.count, by: Store.pageBytes) {
+      let page = UnsafeMutableRawBufferPointer(rebasing: target[start..<min(start + Store.pageBytes, target.count)])
+      if offset + UInt64(start) >= 2 * UInt64(Store.pageBytes) { open(page) }
+    }
+  }
+
+  private func open(_ page: UnsafeMutableRawBufferPointer) {
+    note(SealedForm.page.keyID(of: UnsafeRawBufferPointer(page)))
+    sealer?.openInPlace(.page, page)
+  }
+
+  private func note(_ keyID: UInt32?) {
+    if let keyID, sealer?.holds(keyID) != true { lostKey = keyID }
+  }
+
+  package func opened(_ block: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    // A client's bytes may look like a block; they do not know the directory's id.
+    if JournalFormat.directory(of: block) == directoryID { note(SealedForm.block.keyID(of: block)) }
+    guard let sealer else { return block }
+    let target = UnsafeMutableRawBufferPointer(rebasing: openedBlock.memory.bytes[..<block.count])
+    switch sealer.open(.block, block, into: target) {
+    case .plain: return block
+    case .opened: return UnsafeRawBufferPointer(target)
+    case .refused: return nil
+    }
   }
 
   private func fill(

@@ -235,7 +235,6 @@ extension Configuration {
     if lanes != 1 && sources[.lanes] != .builtIn { found.append(.lanes) }
     if pin { found.append(.pin) }
     if diskLimit != nil { found.append(.diskLimit) }
-    if encryptionKeyFile != nil { found.append(.encryptionKeyFile) }
     if faults { found.append(.faults) }
     return found.map { "\(place($0)): not supported by this version; leave it out" }
   }

@@ -2,12 +2,15 @@ import Glibc
 import Journal
 import Primitives
 import Ring
+import Sealing
 
 /// The log's segments on disk: performs the journal's writes, reads and preparations through the ring.
 ///
 /// Segment n is the file `n.log` with eight digits. Blocks are written past the page cache, each durable when its write
 /// completes (O_DIRECT, O_DSYNC), several at a time. A segment appears under its name when it is complete
 /// (`SegmentPreparation` below): after a crash a half-made one is a `.new` file, which the next start removes.
+///
+/// With a sealer blocks are encrypted into a buffer of their own and decrypted in the buffer that they come into.
 package final class LogFiles {
   private let directory: String
   private let directoryHandle: OpenFile
@@ -16,9 +19,13 @@ package final class LogFiles {
   private var reads = SlotTable<Read>()
   private var preparation: SegmentMaker?
   private let ring: Ring
+  private let sealer: Sealer?
+  /// Of one block each, for encrypted ones.
+  private var freeBuffers: [IOBuffer] = []
 
   private struct Write {
     let id: WriteID
+    let buffer: IOBuffer?
     let startedAt: Instant
     var transfer: Transfer
   }
@@ -39,9 +46,10 @@ package final class LogFiles {
     case bytes(ReadID, IOBuffer, count: Int)
   }
 
-  init(directory: String, ring: Ring) throws(SystemError) {
+  init(directory: String, ring: Ring, sealer: Sealer?) throws(SystemError) {
     self.directory = directory
     self.ring = ring
+    self.sealer = sealer
     directoryHandle = try OpenFile(directory, .directory)
   }
 
@@ -76,11 +84,21 @@ package final class LogFiles {
   func write(_ order: JournalWrite, _ bytes: UnsafeRawBufferPointer, at now: Instant) -> JournalEvent? {
     do throws(SystemError) {
       let file = try segment(order.file)
-      let transfer = Transfer(writing: bytes, to: file.descriptor, at: order.offset)
-      let slot = writes.insert(Write(id: order.id, startedAt: now, transfer: transfer))
+      let buffer = sealed(bytes)
+      let written = buffer.map { UnsafeRawBufferPointer(rebasing: $0.memory.readOnly[..<bytes.count]) } ?? bytes
+      let transfer = Transfer(writing: written, to: file.descriptor, at: order.offset)
+      let slot = writes.insert(Write(id: order.id, buffer: buffer, startedAt: now, transfer: transfer))
       transfer.submit(to: ring, token: Token(.logWrite, slot).rawValue)
       return nil
     } catch { return .writeFailed(order.id, errno: error.code) }
+  }
+
+  /// A buffer with the block encrypted; nil when it is to be plain.
+  private func sealed(_ block: UnsafeRawBufferPointer) -> IOBuffer? {
+    guard let sealer, sealer.isSealing else { return nil }
+    let buffer = freeBuffers.popLast() ?? IOBuffer(count: JournalFormat.blockBytesMax)
+    sealer.seal(.block, block, into: UnsafeMutableRawBufferPointer(rebasing: buffer.memory.bytes[..<block.count]))
+    return buffer
   }
 
   func read(_ order: JournalRead) -> JournalEvent? {
@@ -127,6 +145,7 @@ package final class LogFiles {
       return .goesOn
     case .complete:
       writes.remove(slot)
+      if let buffer = write.buffer { freeBuffers.append(buffer) }
       writeTimes.record(now - write.startedAt)
       return .event(.written(write.id))
     case .failed(let errno):
@@ -144,6 +163,7 @@ package final class LogFiles {
       return .goesOn
     case .complete:
       reads.remove(slot)
+      if let sealer { openBlocks(in: read.buffer.memory.bytes) { sealer.openInPlace(.block, $0) } }
       return .bytes(read.id, read.buffer, count: read.count)
     case .failed(let errno):
       reads.remove(slot)

@@ -1,16 +1,21 @@
 import Glibc
 import Primitives
 import Ring
+import Sealing
 import Store
 
 /// The page file on disk: performs the store's page reads and the orders of its checkpoints through the ring.
 ///
 /// Pages go past the page cache (O_DIRECT). Page writes of a checkpoint are made durable together by one fdatasync; a
 /// superblock is written through a second descriptor with O_DSYNC, durable when its write completes.
+///
+/// With a sealer pages are encrypted on their way into a buffer, since a frame is read by others while it is written, and
+/// decrypted in the buffer that they come into. The superblocks stay plain.
 final class PageFile {
   private let file: OpenFile
   private let durable: OpenFile
   private let ring: Ring
+  private let sealer: Sealer?
   private var reads = SlotTable<Read>()
   private var writes = SlotTable<Write>()
   private var superblock: Write?
@@ -24,6 +29,8 @@ final class PageFile {
 
   private struct Write {
     let page: PageID
+    /// Holds the encrypted bytes.
+    var buffer: IOBuffer?
     var transfer: Transfer
   }
 
@@ -35,10 +42,11 @@ final class PageFile {
     case readFailed(PageRead, errno: Int32)
   }
 
-  init(path: String, ring: Ring) throws(SystemError) {
+  init(path: String, ring: Ring, sealer: Sealer?) throws(SystemError) {
     file = try OpenFile(path, [.read, .write, .direct])
     durable = try OpenFile(path, [.read, .write, .direct, .durable])
     self.ring = ring
+    self.sealer = sealer
   }
 
   private(set) var pagesRead: UInt64 = 0
@@ -54,14 +62,23 @@ final class PageFile {
   }
 
   func write(_ page: PageID, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
-    let transfer = Transfer(writing: bytes, to: file.descriptor, at: offset)
-    let slot = writes.insert(Write(page: page, transfer: transfer))
+    let buffer = sealed(bytes)
+    let transfer = Transfer(writing: buffer?.memory.readOnly ?? bytes, to: file.descriptor, at: offset)
+    let slot = writes.insert(Write(page: page, buffer: buffer, transfer: transfer))
     transfer.submit(to: ring, token: Token(.pageWrite, slot).rawValue)
+  }
+
+  /// A buffer with the page encrypted; nil when it is to be plain.
+  private func sealed(_ page: UnsafeRawBufferPointer) -> IOBuffer? {
+    guard let sealer, sealer.isSealing else { return nil }
+    let buffer = freeBuffers.popLast() ?? IOBuffer(count: page.count)
+    sealer.seal(.page, page, into: buffer.memory.bytes)
+    return buffer
   }
 
   func writeSuperblock(_ page: PageID, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
     let transfer = Transfer(writing: bytes, to: durable.descriptor, at: offset)
-    superblock = Write(page: page, transfer: transfer)
+    superblock = Write(page: page, buffer: nil, transfer: transfer)
     transfer.submit(to: ring, token: Token(.superblockWrite).rawValue)
   }
 
@@ -84,6 +101,7 @@ final class PageFile {
     case .complete:
       reads.remove(slot)
       pagesRead += 1
+      sealer?.openInPlace(.page, read.buffer.memory.bytes)
       return .page(read.order, read.buffer)
     case .failed(let errno):
       reads.remove(slot)
@@ -105,6 +123,7 @@ final class PageFile {
       return .goesOn
     case .complete:
       writes.remove(slot)
+      if let buffer = write.buffer { recycle(buffer) }
       pagesWritten += 1
       return .event(.written(write.page))
     case .failed(let errno):

@@ -76,6 +76,8 @@ extension Server {
     page.gauge("history_bytes", "Their keys and values.", history.bytes)
     page.counter("pages_read_total", "Pages read from the page file.", pageFile.pagesRead)
     page.counter("pages_written_total", "Pages written to the page file.", pageFile.pagesWritten)
+    page.gauge("encrypted", "1 when what is written to the disk is encrypted.", encryption?.isSealing ?? false ? 1 : 0)
+    page.gauge("data_keys", "Data keys of this directory, in use or older.", encryption?.keyCount ?? 0)
     addCheckpoints(&page)
   }
 
