@@ -4,7 +4,7 @@ import ArgumentParser
 /// out.
 ///
 /// **How it works.** Each command is a file in `Commands`. Those that work on a directory (`init`, `start`, `stop`,
-/// `restart`, `inspect`) need no running node; the others are clients of the API, through `FileStoreClient`, and know of
+/// `restart`, `inspect`, `keys`) need no running node; the others are clients of the API, through `FileStoreClient`, and know of
 /// the cluster only what it tells.
 ///
 /// **Conventions.** Results on standard output, everything else on standard error. Exit codes: 0 it did what it says, 1 it
@@ -23,7 +23,7 @@ struct Fscluster: ParsableCommand {
       """,
     subcommands: [
       Init.self, Start.self, Stop.self, Restart.self, Status.self, Token.self, Import.self, Export.self, Leader.self,
-      Inspect.self,
+      Inspect.self, Keys.self,
     ])
 
   static func main() {

@@ -56,6 +56,14 @@ struct ClusterDirectory {
     .usage("the cluster in \(path) has no node `\(node)`", next: "It has \(file.nodeNames.joined(separator: ", ")).")
   }
 
+  /// As the node's settings say; where `init` put it, without them.
+  func data(of node: String) -> String {
+    guard let text = try? String(contentsOfFile: inside(node, "config.yaml"), encoding: .utf8),
+      let data = NodeConfiguration.paths(text).data
+    else { return inside(node, "data") }
+    return data.hasPrefix("/") ? data : inside(node, data)
+  }
+
   func isInsecure(_ node: String) -> Bool {
     guard let text = try? String(contentsOfFile: inside(node, "config.yaml"), encoding: .utf8) else { return false }
     return NodeConfiguration.isInsecure(text)

@@ -26,6 +26,20 @@ struct NodeConfiguration {
     return text
   }
 
+  /// The paths of a configuration file that this program needs, as they are written.
+  static func paths(_ yaml: String) -> (data: String?, encryptionKeyFile: String?) {
+    struct Part: Codable {
+      var data: String?
+      var encryptionKeyFile: String?
+      enum CodingKeys: String, CodingKey {
+        case data
+        case encryptionKeyFile = "encryption-key-file"
+      }
+    }
+    let part = try? YAMLDecoder().decode(Part.self, from: yaml)
+    return (part?.data, part?.encryptionKeyFile.flatMap { $0 == "none" ? nil : $0 })
+  }
+
   /// Whether the node of this file speaks plain text. Other settings are filestored's business.
   static func isInsecure(_ yaml: String) -> Bool {
     struct Part: Codable { var insecure: Bool? }

@@ -3,6 +3,7 @@ import Journal
 import Node
 import Primitives
 import Raft
+import Sealing
 import Store
 
 /// What `inspect` found.
@@ -87,6 +88,9 @@ extension StoppedData {
     if let newest { readPages(newest, &report) }
     for (name, file) in segments { readSegment(name, file, listingBlocks, &report) }
     if let newest { judgeLog(newest.identity, &report) }
+    if let lostKey {
+      report.damage.append("keys: the data key \(keyName(lostKey)), with which something is encrypted, is not there")
+    }
     return report
   }
 
@@ -150,6 +154,7 @@ extension StoppedData {
       }
       report.superblocks.append(entry)
     }
+    directoryID = newest?.identity.directory
     if let identity = newest?.identity {
       let cluster = identity.cluster.map { String(UInt16($0) + 256, radix: 16).dropFirst() }.joined()
       report.identity = InspectReport.Identity(

@@ -3,6 +3,7 @@ import Foundation
 import Journal
 import Node
 import Primitives
+import Sealing
 import Store
 
 /// A data directory that no process uses, opened for reading.
@@ -11,16 +12,26 @@ final class StoppedData {
   private let lock: Int32
   private let pages: Int32
   let segments: [(name: String, file: JournalFile)]
+  private let sealer: Sealer?
+  /// Whose blocks they are: from the superblock.
+  var directoryID: UInt64?
+  /// A data key that something is encrypted with and that the file `keys` does not hold.
+  private(set) var lostKey: UInt32?
+  /// Plain bytes of the block read last.
+  private let openedBlock = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: JournalFormat.blockBytesMax, alignment: 16)
   private var segmentDescriptors: [UInt32: Int32] = [:]
 
   private var lanePath: String { path + "/lane-0" }
 
   /// Refuses a directory that a node uses: its files change while they are read.
-  init(_ path: String) throws(CommandError) {
+  /// - Parameter keyFile: the master keys of an encrypted one; nil: what `config.yaml` beside the directory names.
+  init(_ path: String, keyFile: String? = nil) throws(CommandError) {
     self.path = path
     guard access(path + "/lane-0/pages", F_OK) == 0 else {
       throw .usage("\(path) is no data directory of a node", next: "Name one that holds lane-0/pages (DIR/n1/data).")
     }
+    sealer = try StoppedData.sealer(path, keyFile: keyFile)
     lock = fs_open(path + "/LOCK", O_RDWR | O_CLOEXEC, 0)
     guard lock >= 0 || errno == ENOENT else { throw StoppedData.unreadable(path + "/LOCK") }
     if lock >= 0, fs_lock_whole(lock) != 0 {
@@ -41,7 +52,39 @@ final class StoppedData {
     segments = found
   }
 
+  private func note(_ keyID: UInt32?) {
+    if let keyID, sealer?.holds(keyID) != true { lostKey = keyID }
+  }
+
+  private static func sealer(_ path: String, keyFile: String?) throws(CommandError) -> Sealer? {
+    guard FileManager.default.fileExists(atPath: path + "/keys") else { return nil }
+    guard let keyFile = keyFile ?? configuredKeyFile(path) else {
+      throw .usage("\(path) is encrypted", next: "Name the file with its master key: --encryption-key-file FILE.")
+    }
+    guard let keys = FileManager.default.contents(atPath: path + "/keys") else { throw unreadable(path + "/keys") }
+    guard let text = FileManager.default.contents(atPath: keyFile) else { throw unreadable(keyFile) }
+    var status = stat()
+    guard stat(keyFile, &status) == 0 else { throw unreadable(keyFile) }
+    do throws(KeyRefusal) {
+      let masters = try MasterKeys(Array(text), mode: status.st_mode & 0o7777, path: keyFile)
+      let keyring = try Keyring(
+        Array(keys), masters: masters, directory: nil, path: path + "/keys", keyFile: keyFile)
+      return Sealer(keyring, lane: 0)
+    } catch { throw .usage(error.description) }
+  }
+
+  /// The setting in the node's configuration file, when it stands where `init` writes it.
+  private static func configuredKeyFile(_ path: String) -> String? {
+    let parent = URL(fileURLWithPath: path).deletingLastPathComponent()
+    let file = parent.appendingPathComponent("config.yaml")
+    guard let text = try? String(contentsOf: file, encoding: .utf8),
+      let keyFile = NodeConfiguration.paths(text).encryptionKeyFile
+    else { return nil }
+    return keyFile.hasPrefix("/") ? keyFile : parent.appendingPathComponent(keyFile).path
+  }
+
   deinit {
+    openedBlock.deallocate()
     for descriptor in segmentDescriptors.values + [lock, pages] where descriptor >= 0 { close(descriptor) }
   }
 
@@ -70,7 +113,12 @@ final class StoppedData {
   }
 
   func page(_ page: PageID, into target: UnsafeMutableRawBufferPointer) -> Bool {
-    StoppedData.fill(target, from: pages, at: page.fileOffset)
+    guard StoppedData.fill(target, from: pages, at: page.fileOffset) else { return false }
+    // The superblocks are plain.
+    guard page.rawValue >= 2 else { return true }
+    note(SealedForm.page.keyID(of: UnsafeRawBufferPointer(target)))
+    sealer?.openInPlace(.page, target)
+    return true
   }
 
   /// The starts of the node that it has recorded; nil before the first one.
@@ -81,6 +129,17 @@ final class StoppedData {
 
 extension StoppedData: JournalSource {
   var files: [JournalFile] { segments.map(\.file) }
+
+  func opened(_ block: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    note(JournalFormat.directory(of: block) == directoryID ? SealedForm.block.keyID(of: block) : nil)
+    guard let sealer else { return block }
+    let target = UnsafeMutableRawBufferPointer(rebasing: openedBlock[..<block.count])
+    switch sealer.open(.block, block, into: target) {
+    case .plain: return block
+    case .opened: return UnsafeRawBufferPointer(target)
+    case .refused: return nil
+    }
+  }
 
   func read(file: UInt32, offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(JournalReadError) {
     guard let descriptor = segmentDescriptors[file], StoppedData.fill(target, from: descriptor, at: offset) else {
