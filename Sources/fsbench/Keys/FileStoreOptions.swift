@@ -54,7 +54,8 @@ struct FileStoreAddress: Sendable {
   var token: String
   var table: String
 
-  func open(processes: [Int32] = []) throws(BenchError) -> FileStoreSystem {
-    try FileStoreSystem(endpoint, authority: authority, token: token, table: table, processes: processes)
+  func open(processes: [Int32] = [], as name: String = "FileStore") throws(BenchError) -> FileStoreSystem {
+    try FileStoreSystem(
+      endpoint, authority: authority, token: token, table: table, processes: processes, name: name)
   }
 }

@@ -2,15 +2,16 @@ import FileStoreClient
 
 /// The leader of a FileStore cluster. The table is made when it is not there.
 final class FileStoreSystem: LoadedSystem {
-  let name = "FileStore"
+  let name: String
   let endpoint: Endpoint
   let processes: [Int32]
   private let client: Client
   private let place: FileStorePlace
 
   init(
-    _ first: Endpoint, authority: String?, token: String, table: String, processes: [Int32]
+    _ first: Endpoint, authority: String?, token: String, table: String, processes: [Int32], name: String = "FileStore"
   ) throws(BenchError) {
+    self.name = name
     self.processes = processes
     do throws(ClientError) {
       var configuration = ClientConfiguration(endpoints: [first], authority: authority, identity: .token(token))

@@ -33,19 +33,22 @@ final class KeysComparison {
   private let tls: TLSContext?
   private let settings: Settings
   private let machine: Machine
+  /// What the names of the figures begin with.
+  private let prefix: String
   private let flushes: () -> UInt64
   private var runs: [Place: [Run]] = [:]
   private var rounds: UInt64 = 0
 
   /// - Parameter systems: ours, and the reference if there is one.
   init(
-    _ systems: [any LoadedSystem], tls: TLSContext?, settings: Settings, machine: Machine,
+    _ systems: [any LoadedSystem], tls: TLSContext?, settings: Settings, machine: Machine, prefix: String = "keys",
     flushes: @escaping () -> UInt64 = Counting.flushes
   ) {
     self.systems = systems
     self.tls = tls
     self.settings = settings
     self.machine = machine
+    self.prefix = prefix
     self.flushes = flushes
   }
 
@@ -110,7 +113,7 @@ final class KeysComparison {
 
   private func figures(_ task: KeyTask, _ shape: Shape) -> [Figure] {
     let rate = settings.perSecond.map { "/rate-\(Int($0))" } ?? ""
-    let name = "keys/\(task.rawValue)/\(shape)\(rate)"
+    let name = "\(prefix)/\(task.rawValue)/\(shape)\(rate)"
     func figure(_ suffix: String, _ unit: Figure.Unit, _ value: (Run) -> Double?) -> Figure? {
       let medians = systems.map { system in
         (runs[Place(task: task, shape: shape, system: system.name)] ?? []).compactMap(value).median

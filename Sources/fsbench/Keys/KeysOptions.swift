@@ -28,7 +28,7 @@ struct KeysSystemsOptions: ParsableArguments {
     }
   }
 
-  private static func numbers(_ text: String) -> [Int32]? {
+  static func numbers(_ text: String) -> [Int32]? {
     let parts = text.split(separator: ",")
     let numbers = parts.compactMap { Int32($0) }
     return numbers.count == parts.count ? numbers : nil
