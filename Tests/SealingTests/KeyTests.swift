@@ -161,4 +161,44 @@ import Testing
     #expect(Sealer(on, lane: 0).opened(.page, page(5, birth: 101)) == nil)
     #expect(throws: KeyRefusal.self) { try keyring(nil, "plain\n" + line(1)) }
   }
+
+  /// Tables, key files and pages made of anything are refused, or are what they say; nothing traps.
+  @Test func anyBytesAreRefusedWithoutATrap() throws {
+    var random = SeededRandom(seed: 31)
+    let ring = try keyring()
+    let (table, sealer) = (ring.table.encoded(), Sealer(ring, lane: 0))
+    let sealed = sealer.sealed(.page, page(5, birth: 9, count: 512))
+    let text = Array((line(1) + "# a comment\nplain\n" + line(2)).utf8)
+    for _ in 0..<5_000 {
+      var bytes =
+        random.chance(1, outOf: 2) ? table : (0..<Int(random.below(200))).map { _ in UInt8(random.below(256)) }
+      change(&bytes, &random)
+      if bytes.count >= 4, random.chance(3, outOf: 4) {
+        bytes.replaceSubrange(
+          (bytes.count - 4)..., with: withUnsafeBytes(of: crc32c(Array(bytes.dropLast(4)))) { Array($0) })
+      }
+      if let decoded = try? KeyTable(decoding: bytes) { #expect(decoded.encoded() == bytes) }
+      var file = text
+      change(&file, &random)
+      if let keys = try? MasterKeys(file, mode: 0o600, path: "f") { #expect((1...3).contains(keys.keys.count)) }
+      var piece = sealed
+      change(&piece, &random)
+      for form in [SealedForm.page, .block] {
+        let opened = sealer.opened(form, piece)
+        #expect(opened == nil || form.keyID(of: piece) == nil || piece == sealed)
+      }
+    }
+  }
+
+  private func change(_ bytes: inout [UInt8], _ random: inout SeededRandom) {
+    for _ in 0..<random.below(4) where !bytes.isEmpty {
+      let index = Int(random.below(UInt64(bytes.count)))
+      switch random.below(4) {
+      case 0: bytes[index] = UInt8(random.below(256))
+      case 1: bytes.removeSubrange(index..<min(bytes.count, index + Int(random.below(40))))
+      case 2: bytes.insert(UInt8(random.below(256)), at: index)
+      default: bytes[index] ^= 1 << UInt8(random.below(8))
+      }
+    }
+  }
 }

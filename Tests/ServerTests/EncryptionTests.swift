@@ -234,6 +234,56 @@ import Testing
     #expect(try table("data+++").isPlain)
   }
 
+  /// Several writers, checkpoints on their way, and new keys again and again: every acknowledged row is there afterwards, also
+  /// for a node that starts anew, and some pages and blocks stand under each of the keys.
+  @Test func keysRotateUnderLoad() throws {
+    defer { cluster.destroy() }
+    try cluster.start(1, changes: encrypted)
+    let client = try ready()
+    try makeTable(client)
+    let acknowledged = Locked<[String]>([])
+    let failures = Locked<[String]>([])
+    let isOver = Locked(0)
+    let (box, writers) = (ClusterBox(cluster: cluster), 4)
+    for writer in 0..<writers {
+      let thread = Thread {
+        defer { isOver.withLock { $0 += 1 } }
+        // A client belongs to its thread.
+        guard let client = try? box.cluster.client() else { return }
+        for number in 0..<(writer == 0 ? 40 : 400) {
+          let (key, word) = ("w\(writer)-\(number)", "loadedword\(writer)-\(number) ")
+          let value = writer == 0 ? String(repeating: word, count: 900_000 / word.utf8.count) : word
+          do throws(ClientError) {
+            let status = try client.ask(.put, "/v1/tables/t/rows/\(key)", #"{"v":""# + value + #""}"#).status
+            if status == 201 { acknowledged.withLock { $0.append(key) } }
+          } catch { failures.withLock { $0.append("\(key): \(error)") } }
+        }
+      }
+      thread.start()
+    }
+    var rotations = 0
+    while isOver.withLock({ $0 }) < writers, rotations < 200 {
+      try write(keys: rotations % 2 == 0 ? line(2) + line(1) : line(1) + line(2))
+      cluster.node(1).signal(SIGHUP)
+      rotations += 1
+      try #require(waitUntil { try table("data").keys.count == rotations + 1 }, "\(cluster.node(1).lines)")
+      usleep(100_000)
+    }
+    #expect(waitUntil { isOver.withLock { $0 } == writers })
+    try fill(client, checkpoints: 1, value: "text")
+    #expect(failures.withLock { $0 } == [])
+    let rows = acknowledged.withLock { $0 }
+    #expect(rows.count == 40 + 3 * 400 && rotations >= 3, "\(rows.count) rows, \(rotations) rotations")
+    stop()
+    try cluster.startAgain(1, changes: encrypted)
+    let again = try ready()
+    for key in rows { try expect(again, key, "loadedword\(key.dropFirst()) ") }
+    stop()
+    #expect(holders(of: "loadedword", in: try files("data+")) == [])
+    let keys = try Set(places("data+").keys.map(\.keyID))
+    #expect(keys.count > 2, "\(keys)")
+  }
+
   @Test func aRotationThatCannotBeDoneChangesNothing() throws {
     defer { cluster.destroy() }
     try cluster.start(1, changes: encrypted)
@@ -260,31 +310,37 @@ import Testing
 
   // MARK: Key streams
 
-  /// What stands in the files of a directory under one key and nonce.
+  /// Only asked for clients.
+  private struct ClusterBox: @unchecked Sendable { let cluster: TestCluster }
+
+  /// What an encrypted page or block stands under.
   private struct Place: Hashable {
-    /// Start nonce and key id, from the tail; nonce, from the header; page or block.
-    let key: Data
+    let keyID: Data
+    let startNonce: Data
+    /// From the header: page id and epoch, or sequence.
     let nonce: Data
     let isPage: Bool
   }
 
   private func places(_ data: String) throws -> [Place: Data] {
     var found: [Place: Data] = [:]
-    for (name, bytes) in try files(data) {
+    for (name, bytes) in try files(data) where name.hasSuffix("pages") || name.hasSuffix(".log") {
       let isPage = name.hasSuffix("pages")
-      guard isPage || name.hasSuffix(".log") else { continue }
       var offset = isPage ? 2 * 16_384 : 0
       while offset + 4096 <= bytes.count {
+        let isBlock = !isPage && bytes[offset..<offset + 4].elementsEqual("FSJB".utf8)
         var count = isPage ? 16_384 : 4096
-        if !isPage, bytes[offset..<offset + 4].elementsEqual("FSJB".utf8) {
-          count = bytes[(offset + 12)..<(offset + 16)].reversed().reduce(0) { $0 << 8 | Int($1) }
+        if isBlock {
+          let length = bytes[(offset + 12)..<(offset + 16)].reversed().reduce(0) { $0 << 8 | Int($1) }
+          count = max(4096, min(length, 256 << 10))
         }
         let piece = bytes[offset..<min(offset + count, bytes.count)]
-        let tail = piece.suffix(32).prefix(16)
-        if tail.suffix(4).contains(where: { $0 != 0 }) {
-          let nonce = piece.dropFirst(isPage ? 4 : 48).prefix(12)
-          found[Place(key: Data(tail), nonce: Data(nonce), isPage: isPage)] = Data(
-            piece.dropFirst(isPage ? 32 : 96).dropLast(32))
+        let keyID = piece.dropFirst(isPage ? 28 : 88).prefix(4)
+        if isPage || isBlock, keyID.contains(where: { $0 != 0 }) {
+          let place = Place(
+            keyID: Data(keyID), startNonce: Data(piece.suffix(32).prefix(16)),
+            nonce: Data(piece.dropFirst(isPage ? 4 : 48).prefix(12)), isPage: isPage)
+          found[place] = Data(piece.dropFirst(isPage ? 32 : 96).dropLast(32))
         }
         offset += count
       }

@@ -47,7 +47,7 @@ struct EncryptionCommand: ParsableCommand {
     }
   }
 
-  private func open() throws(BenchError) -> [FileStoreSystem] {
+  func open() throws(BenchError) -> [FileStoreSystem] {
     let ours = try encrypted.place().open(processes: KeysSystemsOptions.numbers(filestorePids) ?? [], as: "encrypted")
     var options = encrypted
     (options.filestore, options.tokenFile) = (plain, plainTokenFile)
@@ -60,7 +60,7 @@ struct EncryptionCommand: ParsableCommand {
     return [ours, other]
   }
 
-  private func remarks(_ systems: [FileStoreSystem], _ before: [MetricsPage]) throws(BenchError) -> [String] {
+  func remarks(_ systems: [FileStoreSystem], _ before: [MetricsPage]) throws(BenchError) -> [String] {
     var remarks: [String] = []
     for (system, page) in zip(systems, before) {
       let now = try system.metrics()
