@@ -3,7 +3,7 @@ import Raft
 
 // The bytes of a block's header and of a record's header. Docs/Formats-journal.md has the same with examples.
 //
-// Block header, 96 bytes:                              Record header, 36 bytes:
+// Block header, 104 bytes:                              Record header, 36 bytes:
 //    0 u32 magic "FSJB"                                   0 u8  kind
 //    4 u32 CRC-32C of the bytes 8 ..< length              1 u8  flags: 1 first fragment, 2 last fragment
 //    8 u16 format version                                 2 u8  entry kind (append), else 0
@@ -22,8 +22,10 @@ import Raft
 //   72 u64 offset in the file                             0 u64 sequence of the last block accepted
 //   80 u32 bytes of the summaries                         8 u32 its checksum   12 u32 zero
 //   84 u32 bytes of the payload                          16 u64 its segment use number
-//   88 u64 zero; on disk an encrypted block names its key here
-//   96 summaries, then payload, then zeros up to length, at least 32: on disk an encrypted block has its tail there
+//   88 u32 size of the segment's file in pages of 4096
+//   92 u32 file of the next segment, 0 while none is ready
+//   96 u64 zero; on disk an encrypted block names its key here
+//   104 summaries, then payload, then zeros up to length, at least 32: on disk an encrypted block has its tail there
 
 package enum JournalFormat {
   /// "FSJB" in a dump.
@@ -31,7 +33,7 @@ package enum JournalFormat {
   package static let version: UInt16 = 2
   package static let pageBytes = 4096
   package static let blockBytesMax = 256 * 1024
-  package static let headerBytes = 96
+  package static let headerBytes = 104
   /// Bytes at a block's end that stay zero. Whoever encrypts blocks on their way to the disk needs room.
   package static let tailBytes = 32
   package static let recordHeaderBytes = 36
@@ -85,6 +87,12 @@ package struct BlockHeader: Equatable, Sendable {
   package var offset: UInt64
   package var summariesBytes: UInt32 = 0
   package var payloadBytes: UInt32 = 0
+  /// Size of the segment's file, in pages; zero is not said.
+  package var segmentPages: UInt32 = 0
+  /// The file that the next segment will be in: it is there, with its whole size. Zero while none is ready.
+  package var nextFile: UInt32 = 0
+
+  package var segmentBytes: UInt64 { UInt64(segmentPages) * UInt64(JournalFormat.pageBytes) }
 
   /// Writes all fields but the checksum, which needs the finished block.
   func encode(to base: UnsafeMutableRawPointer) {
@@ -107,7 +115,9 @@ package struct BlockHeader: Equatable, Sendable {
     put(offset, 72)
     put(summariesBytes, 80)
     put(payloadBytes, 84)
-    put(UInt64(0), 88)
+    put(segmentPages, 88)
+    put(nextFile, 92)
+    put(UInt64(0), 96)
   }
 }
 
@@ -150,10 +160,13 @@ extension BlockHeader {
     offset = read64(bytes, 72)
     summariesBytes = read32(bytes, 80)
     payloadBytes = read32(bytes, 84)
+    segmentPages = read32(bytes, 88)
+    nextFile = read32(bytes, 92)
     let around = UInt64(JournalFormat.headerBytes + JournalFormat.tailBytes)
     let content = UInt64(summariesBytes) + UInt64(payloadBytes) + around
     guard content <= UInt64(length), sequence > 0, watermark < sequence, sequence < JournalFormat.countLimit,
-      oldestUse <= use, use < JournalFormat.countLimit
+      oldestUse <= use, use < JournalFormat.countLimit,
+      segmentPages == 0 || (offset <= segmentBytes && UInt64(length) <= segmentBytes - offset)
     else { return nil }
   }
 }

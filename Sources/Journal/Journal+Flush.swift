@@ -38,6 +38,7 @@ extension Journal {
   private func formStart(into effects: inout JournalEffects) {
     guard inFlight.isEmpty, case .ready = files.spare else { return }
     moveToSpare()
+    startFile = segments.current?.file ?? 0
     if namedOldest == 0 { namedOldest = segments.oldest?.use ?? 0 }
     var block = beginBlock(room: JournalFormat.blockBytesMax)
     block.writer.appendRaw(accepted.encoded)
@@ -236,7 +237,8 @@ extension Journal {
     BlockHeader(
       kind: kind, directory: identity.directory, lane: identity.lane, boot: identity.boot,
       previousChecksum: lastChecksum, use: block.use, sequence: block.sequence, watermark: watermark,
-      oldestUse: namedOldest, offset: block.offset)
+      oldestUse: namedOldest, offset: block.offset,
+      segmentPages: UInt32((segments.current?.bytes ?? 0) / UInt64(JournalFormat.pageBytes)), nextFile: readySpare ?? 0)
   }
 
   // MARK: Summaries

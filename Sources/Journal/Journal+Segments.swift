@@ -23,7 +23,7 @@ extension Journal {
   func plannedRoom(forFreeing: Bool = false) -> BlockRoom? {
     guard let current = segments.current else { return nil }
     let needed = blockBytesMin
-    let isSpareReady = if case .ready = files.spare { true } else { false }
+    let isSpareReady = readySpare != nil
     let reserve = isSpareReady ? 0 : settings.tailReserve
     if current.room >= needed + reserve {
       return BlockRoom(bytes: blockBytes(in: current.room - reserve))
@@ -32,7 +32,14 @@ extension Journal {
       return BlockRoom(bytes: blockBytes(in: settings.segmentBytes), needsNextSegment: true)
     }
     guard forFreeing || !restated.isEmpty, current.room >= needed else { return nil }
-    return BlockRoom(bytes: blockBytes(in: current.room), isForFreeingOnly: true)
+    // What is left is for a block that names the next segment before the first block stands in it.
+    let room = current.room >= 2 * needed ? current.room - needed : current.room
+    return BlockRoom(bytes: blockBytes(in: room), isForFreeingOnly: true)
+  }
+
+  /// The file of the next segment, when it has its size.
+  var readySpare: UInt32? {
+    if case .ready(let file) = files.spare { file } else { nil }
   }
 
   private func blockBytes(in room: UInt64) -> Int {
@@ -72,8 +79,10 @@ extension Journal {
   /// The start block needs a fresh segment even when the log is full.
   private var mayExceedCap: Bool { phase == .opening && inFlight.isEmpty && files.spare == .none }
 
-  /// Files beyond the cap, which only restarts of a full log make, go when they are free.
+  /// Files beyond the cap, which only restarts of a full log make, go when they are free. Not before the start block is
+  /// durable: the last block before it may name one of them.
   private func removeSurplus(into effects: inout JournalEffects) {
+    guard phase != .opening else { return }
     while fileCount > settings.segmentsMax, let file = files.free.popLast() { effects.add(.remove(file: file.file)) }
   }
 

@@ -28,6 +28,8 @@ import Raft
 ///   watermark. A sealed journal costs nothing while idle.
 /// - Recovery ends with a durable *start* block in a fresh segment. It names the last block accepted; what stands
 ///   behind that one in older segments is dead for ever.
+/// - A block names the file of the next segment as soon as that is ready, and the size of its own: so a file that is missing
+///   or was cut short at the log's end is told from an end. Which file a start began in is remembered outside the log.
 /// - A block repeats what the blocks before it held (`BlockSummary`), so that a damaged block's contents have names.
 ///
 /// ## How a segment is freed
@@ -73,6 +75,8 @@ package final class Journal {
   var lastChecksum: UInt32
   var nextUse: UInt64
   let accepted: StartPayload
+  /// Where the start block stands; zero before it is formed.
+  var startFile: UInt32 = 0
   /// The highest sequence contiguously durable.
   package internal(set) var watermark: UInt64
   var inFlight: Deque<BlockInFlight> = []
@@ -193,6 +197,10 @@ extension Journal {
   var isIdle: Bool { waiting.isEmpty && restated.isEmpty && inFlight.isEmpty }
 
   package var isOpen: Bool { phase == .open }
+  /// This start, once its start block is durable: to be remembered outside the log, which cannot miss its own end.
+  package var openedStart: OpenedStart? {
+    phase == .opening || startFile == 0 ? nil : OpenedStart(boot: identity.boot, file: startFile)
+  }
   package var fault: JournalFault? {
     if case .failed(let fault) = phase { return fault }
     return nil

@@ -29,7 +29,7 @@ struct ChainEnd: Equatable {
 /// Follows the chain and rebuilds each shard's log.
 struct Replay {
   private let identity: JournalIdentity
-  private let checkpoints: [ShardCheckpoint]
+  let checkpoints: [ShardCheckpoint]
   private var shards = ShardTable()
   private var segments = SegmentTable()
   /// By slot: what the checkpoint holds, and what is kept of the entries after it.
@@ -42,14 +42,16 @@ struct Replay {
 
   /// The segment last looked at: if the walk throws, the one that is damaged.
   private(set) var failedAt: Int?
-  private var last: StartPayload?
-  private var boot: UInt64 = 0
-  private var oldestUse: UInt64 = 0
+  private(set) var last: StartPayload?
+  private(set) var boot: UInt64 = 0
+  private(set) var oldestUse: UInt64 = 0
   private var recent: Deque<EncodedSummary> = []
   private var blockCount: UInt64 = 0
   private var recordCount: UInt64 = 0
   private var bytesReplayed: UInt64 = 0
   private var tornTail: TornTail?
+  /// The file that the last block names for the next segment; zero for none.
+  private(set) var nextFile: UInt32 = 0
   /// The highest use of a whole block behind an older first block.
   private var newestUse: UInt64 = 0
 
@@ -72,7 +74,7 @@ struct Replay {
     return slot
   }
 
-  private var expected: UInt64 { (last?.sequence ?? 0) + 1 }
+  var expected: UInt64 { (last?.sequence ?? 0) + 1 }
 
   // MARK: Chain
 
@@ -132,6 +134,7 @@ struct Replay {
     let groups = try apply(block, file: file)
     last = StartPayload(sequence: header.sequence, checksum: header.checksum, use: header.use)
     oldestUse = max(oldestUse, header.oldestUse)
+    nextFile = header.nextFile
     recent.append(EncodedSummary(sequence: header.sequence, pages: header.length / 4096, groups: groups))
     if recent.count > 2 { recent.removeFirst() }
     blockCount += 1

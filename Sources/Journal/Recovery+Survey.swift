@@ -24,6 +24,8 @@ struct FoundSegment {
   /// The last sequence in this segment that a later start block accepted.
   var limit = UInt64.max
 
+  /// The size that its blocks give the file; zero when none says it.
+  var saidBytes: UInt64 { ([head].compactMap { $0 } + strays).map(\.header.segmentBytes).max() ?? 0 }
   var firstSequence: UInt64 { head?.header.sequence ?? strays.first?.header.sequence ?? 0 }
   /// Wholly behind a named end: never part of the log again.
   var isDead: Bool { firstSequence > limit }

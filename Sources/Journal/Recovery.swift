@@ -12,7 +12,9 @@ import Raft
 //    If a damaged segment turns out to be older than the oldest live one, replay begins again behind it.
 // 4. Where the chain ends: when any whole block of the same or a newer use says by its watermark that the missing block was
 //    durable, or a start block names it or a later one, it is damage. Otherwise it is the torn tail of the crash.
-// 5. Files that hold no live segment are searched too: a newer segment's first block may be lost behind which others are
+// 5. No block can say that one behind it is missing: so the last block names the file in which the log may go on, which must
+//    be there, every file must have the size that its segment has, and the last start known from outside must be in the log.
+// 6. Files that hold no live segment are searched too: a newer segment's first block may be lost behind which others are
 //    whole.
 // Nothing is changed on disk. The next `Journal` writes a start block in a fresh segment, before anything else.
 //
@@ -40,6 +42,12 @@ package struct JournalDamage: Equatable, Sendable {
     case malformed
     /// A shard's log does not reach from its checkpoint on, or ends before it.
     case lostEntries
+    /// The file ends here, before its segment does: it was cut short.
+    case shortFile
+    /// The log names this file as the one that it goes on in, and it is not there.
+    case missingFile
+    /// A start is known to have written its start block to this file, and the log ends before that start.
+    case missingStart
   }
   package var kind: Kind
   package var file: UInt32
@@ -105,9 +113,11 @@ package struct RecoveredJournal {
 /// Reads the journal of `identity` back. Synchronous; changes nothing.
 /// - Parameters:
 ///   - checkpoints: what each shard's durable checkpoint holds; entries up to there are indexed, not returned.
+///   - opened: the last start that is known, from outside the log, to have written its start block.
 ///   - entriesBytesMax: what the returned entries of a shard cost at most. Older ones are indexed and on disk.
 package func recoverJournal(
-  _ source: any JournalSource, identity: JournalIdentity, checkpoints: [ShardCheckpoint], entriesBytesMax: Int = .max
+  _ source: any JournalSource, identity: JournalIdentity, checkpoints: [ShardCheckpoint], opened: OpenedStart? = nil,
+  entriesBytesMax: Int = .max
 ) throws(JournalRefusal) -> RecoveredJournal {
   let window = SegmentWindow(source)
   let files = source.files.sorted { $0.file < $1.file }
@@ -118,6 +128,7 @@ package func recoverJournal(
     var replay = Replay(identity: identity, checkpoints: checkpoints, entriesBytesMax: entriesBytesMax)
     do throws(JournalRefusal) {
       try replay.walk(survey, from: from, window: window)
+      try replay.checkFiles(survey, opened: opened)
       return try replay.result(survey, window: window)
     } catch {
       // What is wrong in a segment that later blocks call freed is of no account: try without it.

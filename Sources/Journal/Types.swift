@@ -150,6 +150,16 @@ package enum LoadFailure: Equatable, Sendable {
   case fault(JournalFault)
 }
 
+/// A start whose start block became durable, and the file that this one was written to.
+package struct OpenedStart: Equatable, Sendable {
+  package var boot: UInt64
+  package var file: UInt32
+  package init(boot: UInt64, file: UInt32) {
+    self.boot = boot
+    self.file = file
+  }
+}
+
 /// A segment file as found in the directory.
 package struct JournalFile: Equatable, Sendable {
   package var file: UInt32

@@ -40,6 +40,8 @@ extension Node {
   /// The newest checkpoint and log block that are durable.
   package var durableEpoch: Epoch { store.durableEpoch }
   package var durableSequence: UInt64 { journal.watermark }
+  /// This start, once its start block is durable. To be made durable in `Boots` before anything is taken from anybody.
+  package var openedStart: OpenedStart? { journal.openedStart }
   package var journalStatistics: JournalStatistics { journal.statistics }
   package var storeStatistics: StoreStatistics { store.statistics }
   /// Why writes are refused with disk-full.

@@ -61,9 +61,10 @@ extension Node {
   /// Opens a lane: newest superblock, the shard's record and catalog, the log behind it. `settings.me` gets the
   /// incarnation of the directory.
   ///
-  /// `boot` must be durable before this is called. Before recovery the driver flushes every segment.
+  /// `boot` must be durable before the node's first step, and not before this has accepted the directory. `opened` is the last
+  /// start that has its start block (`Boots`). Before recovery the driver flushes every segment.
   package static func open(
-    _ settings: NodeSettings, identity: StoreIdentity, boot: Boots.Boot, files: some LaneFiles,
+    _ settings: NodeSettings, identity: StoreIdentity, boot: Boots.Boot, opened: OpenedStart?, files: some LaneFiles,
     storeLimits: StoreLimits, journalSettings: JournalSettings, now: Instant
   ) throws(OpenRefusal) -> Node {
     let store = try openStore(files, identity, storeLimits)
@@ -79,7 +80,8 @@ extension Node {
     var settings = settings
     settings.me = Member(node: settings.me.node, incarnation: identity.incarnation)
     let journalIdentity = JournalIdentity(directory: identity.directory, lane: identity.lane, boot: boot.number)
-    let recovered = try recover(files, journalIdentity, shard, replicaRecord, settings.limits.recoveredBytesMax)
+    let recovered = try recover(
+      files, journalIdentity, shard, replicaRecord, opened, bytesMax: settings.limits.recoveredBytesMax)
     let journal = Journal(recovered: recovered, identity: journalIdentity, settings: journalSettings)
     let replica = makeReplica(settings, shard, replicaRecord, machine, recovered, now)
     return Node(settings: settings, boot: boot.number, store: store, journal: journal, replica: replica, now: now)
@@ -100,11 +102,13 @@ extension Node {
   }
 
   private static func recover(
-    _ files: some LaneFiles, _ identity: JournalIdentity, _ shard: ShardID, _ record: ReplicaRecord, _ bytesMax: Int
+    _ files: some LaneFiles, _ identity: JournalIdentity, _ shard: ShardID, _ record: ReplicaRecord,
+    _ opened: OpenedStart?, bytesMax: Int
   ) throws(OpenRefusal) -> RecoveredJournal {
     let checkpoint = ShardCheckpoint(shard: shard, appliedIndex: record.appliedIndex, hardState: record.hardState)
     do throws(JournalRefusal) {
-      return try recoverJournal(files, identity: identity, checkpoints: [checkpoint], entriesBytesMax: bytesMax)
+      return try recoverJournal(
+        files, identity: identity, checkpoints: [checkpoint], opened: opened, entriesBytesMax: bytesMax)
     } catch { throw .journal(error) }
   }
 

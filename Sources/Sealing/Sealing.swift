@@ -50,7 +50,7 @@ package struct SealedForm: Sendable {
   package static let page = SealedForm(purpose: .page, headerBytes: 32, nonceOffset: 4, orderOffset: 8, keyOffset: 28)
   /// A log block: nonce is its sequence and, for the length, half of the watermark.
   package static let block = SealedForm(
-    purpose: .block, headerBytes: 96, nonceOffset: 48, orderOffset: 48, keyOffset: 88)
+    purpose: .block, headerBytes: 104, nonceOffset: 48, orderOffset: 48, keyOffset: 96)
 
   package static let tailBytes = 32
   static let nonceBytes = 12

@@ -23,7 +23,8 @@
 //
 // # Invariants
 //
-// 1. Nothing is listened to and no peer is dialled before the log says that this start is on record (`node.isOpen`).
+// 1. Nothing is listened to and no peer is dialled before the log says that this start is on record (`node.isOpen`), and
+//    `boots` says that the log does.
 // 2. Memory that the kernel was given stays where it is until the operation's completion was taken.
 // 3. The node is entered by this thread only, and never while its effects are performed.
 // 4. After a fault of the disk the process stays up: it answers status, `/readyz` says 503 and why.
@@ -273,6 +274,7 @@ package final class Server {
   // MARK: - Starting and stopping
 
   private func beginServing() throws(StartRefusal) {
+    if let start = node.openedStart { try directory.noteOpened(start) }
     do throws(SystemError) {
       let address: SocketAddress
       do throws(SocketAddress.Refusal) { address = try SocketAddress(configuration.address) } catch {

@@ -72,10 +72,12 @@ extension Simulation {
       let identity = try readIdentity(files)
       var boots = try Boots(decoding: machine.disk.read(Simulation.bootsName, offset: 0, count: 1 << 20))
       let boot = boots.add(nonce: random.next())
-      machine.disk.install(Simulation.bootsName, boots.encoded())
       machine.node = try Node.open(
-        settings(machine), identity: identity, boot: boot, files: files, storeLimits: storeLimits(),
+        settings(machine), identity: identity, boot: boot, opened: boots.opened, files: files,
+        storeLimits: storeLimits(),
         journalSettings: journalSettings(), now: machine.clock(now))
+      machine.disk.install(Simulation.bootsName, boots.encoded())
+      machine.boots = boots
       observeStart(machine, try recoveredEntries(machine, identity, boot, files))
     } catch {
       return fail("a crashed node starts again", "\(machine.id): \(error)")
@@ -85,6 +87,13 @@ extension Simulation {
     machine.turnsSinceWalk = 0
     scheduleTurn(machine)
     openLinks(of: machine)
+  }
+
+  /// Once its start block is durable, a start is remembered.
+  func noteOpened(_ machine: Machine, _ start: OpenedStart?) {
+    guard let start, machine.boots?.opened != start else { return }
+    machine.boots?.noteOpened(start)
+    if let boots = machine.boots { machine.disk.install(Simulation.bootsName, boots.encoded()) }
   }
 
   /// All entries after the checkpoint, however many of them the node keeps in memory.

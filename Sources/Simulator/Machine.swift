@@ -10,6 +10,8 @@ final class Machine {
   let id: NodeID
   var disk = VirtualDisk()
   var node: Node?
+  /// Its starts, as they stand on its disk.
+  var boots: Boots?
   /// Raised by each start: completions of an older life are dropped.
   var life: UInt64 = 0
   var effects = NodeEffects()

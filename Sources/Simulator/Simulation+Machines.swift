@@ -51,6 +51,7 @@ extension Simulation {
     node.step(.turnEnded, at: machine.clock(now), into: &machine.effects)
     var effects = NodeEffects()
     swap(&effects, &machine.effects)
+    noteOpened(machine, node.openedStart)
     perform(effects, of: machine)
     node.checkInvariants(walkingLog: isWalkDue(machine, node.raft))
     observe(machine)

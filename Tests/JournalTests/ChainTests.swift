@@ -28,7 +28,7 @@ import Testing
 
   @Test func theForgeryItselfIsAccepted() throws {
     let (harness, last) = try log()
-    forge(harness, last, 88, [1])
+    forge(harness, last, 34, [1])
     #expect(try harness.recover().shards[0].lastIndex == LogIndex(2))
   }
 

@@ -111,6 +111,8 @@ final class Harness {
   var checkpoints: [ShardID: ShardCheckpoint] = [:]
   var held: [ShardID: LogIndex] = [:]
   var nextID: [ShardID: PersistID] = [:]
+  /// What is remembered outside the log: the last start that has its start block.
+  var opened: OpenedStart?
 
   // What came out and waits to be performed or looked at.
   var preparations: [SegmentPreparation] = []
@@ -173,7 +175,9 @@ final class Harness {
       model.persisted(shard, id)
     case .loaded(let order, let entries): loaded.append((order, entries))
     case .loadFailed(let order, let failure): loadFailures.append((order, failure))
-    case .opened: isOpen = true
+    case .opened:
+      isOpen = true
+      opened = journal.openedStart
     case .closed: isClosed = true
     case .failed(let fault): faults.append(fault)
     }
@@ -262,7 +266,7 @@ final class Harness {
   func recover(_ disk: VirtualDisk? = nil) throws(JournalRefusal) -> RecoveredJournal {
     try recoverJournal(
       disk ?? self.disk, identity: Self.identity(boot + 1),
-      checkpoints: checkpoints.values.sorted { $0.shard < $1.shard })
+      checkpoints: checkpoints.values.sorted { $0.shard < $1.shard }, opened: opened)
   }
 
   /// Whatever is not settled is lost or torn by now: recover, compare with the model, go on with a new boot.
@@ -292,7 +296,7 @@ final class Harness {
     for budget in [0, 100, whole / 2] {
       let some = try recoverJournal(
         disk, identity: Self.identity(boot + 1), checkpoints: checkpoints.values.sorted { $0.shard < $1.shard },
-        entriesBytesMax: budget)
+        opened: opened, entriesBytesMax: budget)
       for (shard, full) in zip(some.shards, all.shards) {
         var expected = full
         expected.entries = full.entries.suffix(shard.entries.count)

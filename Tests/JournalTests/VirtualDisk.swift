@@ -66,7 +66,8 @@ final class VirtualDisk: JournalSource {
   /// Makes a block look as if it were encrypted.
   static func sealed(_ block: [UInt8]) -> [UInt8] {
     let end = block.count - JournalFormat.tailBytes
-    return Array(block[..<96]) + block[96..<end].map { $0 ^ 0x5A } + [UInt8](repeating: 0x77, count: 32)
+    return Array(block[..<JournalFormat.headerBytes]) + block[JournalFormat.headerBytes..<end].map { $0 ^ 0x5A }
+      + [UInt8](repeating: 0x77, count: 32)
   }
 
   func opened(_ block: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
@@ -74,7 +75,7 @@ final class VirtualDisk: JournalSource {
     guard !unopenable.contains(read64(block, 48)) else { return nil }
     let end = block.count - JournalFormat.tailBytes
     scratch.copyMemory(from: block)
-    for offset in 96..<end { scratch[offset] ^= 0x5A }
+    for offset in JournalFormat.headerBytes..<end { scratch[offset] ^= 0x5A }
     for offset in end..<block.count { scratch[offset] = 0 }
     return UnsafeRawBufferPointer(rebasing: scratch[..<block.count])
   }
@@ -92,6 +93,7 @@ final class VirtualDisk: JournalSource {
   }
 
   func remove(_ file: UInt32) { content[file] = nil }
+  func truncate(_ file: UInt32, _ count: Int) { content[file] = Array(content[file]!.prefix(count)) }
 
   func settle(_ id: WriteID) {
     let position = pending.firstIndex { $0.write.id == id }!

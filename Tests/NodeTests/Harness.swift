@@ -114,8 +114,8 @@ final class Harness {
   }
 
   static func open(
-    _ files: MemoryFiles, _ identity: StoreIdentity, of count: Int, boot: UInt64, now: Instant,
-    _ limits: NodeLimits = NodeLimits(), _ room: Room = Room()
+    _ files: MemoryFiles, _ identity: StoreIdentity, of count: Int, boot: UInt64,
+    opened: OpenedStart? = nil, now: Instant, _ limits: NodeLimits = NodeLimits(), _ room: Room = Room()
   ) throws(OpenRefusal) -> Node {
     var journal = JournalSettings()
     journal.segmentBytes = room.segmentBytes
@@ -123,7 +123,7 @@ final class Harness {
     journal.reserveBytes = 1 << 20
     return try Node.open(
       settings(identity.node.rawValue, of: count, limits), identity: identity,
-      boot: Boots.Boot(number: boot, nonce: boot), files: files,
+      boot: Boots.Boot(number: boot, nonce: boot), opened: opened, files: files,
       storeLimits: StoreLimits(framesMax: room.frames, pagesMax: 2048), journalSettings: journal, now: now)
   }
 
@@ -148,7 +148,8 @@ final class Harness {
     machine.effects = NodeEffects()
     machine.reads = []
     machine.node = try Harness.open(
-      machine.files, machine.identity, of: machines.count, boot: boots, now: now, limits, room)
+      machine.files, machine.identity, of: machines.count, boot: boots, opened: machine.node.openedStart, now: now,
+      limits, room)
     tell(machine, .turnEnded)
     connect()
   }

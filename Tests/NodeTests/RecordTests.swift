@@ -1,3 +1,4 @@
+import Journal
 import Primitives
 import Raft
 import Tables
@@ -9,8 +10,10 @@ import Testing
   @Test func theListOfStartsHasItsGoldenBytes() {
     var boots = Boots(directory: 0x0A0B)
     _ = boots.add(nonce: 0xFF)
+    boots.noteOpened(OpenedStart(boot: 1, file: 3))
     let body: [UInt8] =
-      Array("FSboots1".utf8) + [0x0B, 0x0A, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+      Array("FSboots2".utf8) + [0x0B, 0x0A, 0, 0, 0, 0, 0, 0]
+      + [1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0]
       + [1, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0, 0, 0, 0, 0, 0, 0]
     let checksum = crc32c(body)
     #expect(boots.encoded() == body + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> (8 * UInt32($0))) })
@@ -22,6 +25,34 @@ import Testing
     #expect(boots.add(nonce: 11) == Boots.Boot(number: 1, nonce: 11))
     #expect(boots.add(nonce: 12) == Boots.Boot(number: 2, nonce: 12))
     #expect(try Boots(decoding: boots.encoded()) == boots)
+    #expect(boots.opened == nil)
+    boots.noteOpened(OpenedStart(boot: 2, file: 9))
+    #expect(try Boots(decoding: boots.encoded()) == boots)
+    _ = boots.add(nonce: 13)
+    #expect(boots.opened == OpenedStart(boot: 2, file: 9), "until the next start has its start block")
+  }
+
+  /// Behind a right checksum: nobody opened what nobody started.
+  @Test func anOpenedStartThatWasNeverCountedIsRefused() {
+    for (boot, file): (UInt64, UInt32) in [(3, 1), (1, 0), (0, 1)] {
+      var writer = ByteWriter()
+      writer.writeBytes(Array("FSboots2".utf8))
+      for number in [7, boot] { writer.write(number) }
+      for number in [file, 1] { writer.write(number) }
+      for number: UInt64 in [2, 5] { writer.write(number) }
+      writer.write(crc32c(writer.bytes))
+      #expect(throws: DecodeError.invalid("a start that was opened and never counted")) {
+        try Boots(decoding: writer.bytes)
+      }
+    }
+  }
+
+  @Test func anotherFormatOfTheListIsRefusedByName() {
+    var bytes = Array(Boots(directory: 7).encoded().dropLast(4))
+    bytes[7] = UInt8(ascii: "3")
+    let sum = crc32c(bytes)
+    bytes += (0..<4).map { UInt8(truncatingIfNeeded: sum >> (8 * UInt32($0))) }
+    #expect(throws: DecodeError.invalid("a list of starts of another format")) { try Boots(decoding: bytes) }
   }
 
   @Test func onlyTheNewestAreKept() throws {

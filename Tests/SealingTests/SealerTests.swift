@@ -4,11 +4,11 @@ import Testing
 @testable import Sealing
 
 @Suite struct SealerTests {
-  /// A block with text in it: zeros at 88 and in the last 32 bytes.
+  /// A block with text in it: zeros at 96 and in the last 32 bytes.
   private func block(_ sequence: UInt64, count: Int = 4096) -> [UInt8] {
     var bytes = page(0, birth: .max, count: count)
     withUnsafeBytes(of: sequence.littleEndian) { bytes.replaceSubrange(48..<56, with: $0) }
-    bytes.replaceSubrange(88..<96, with: [UInt8](repeating: 0, count: 8))
+    bytes.replaceSubrange(96..<104, with: [UInt8](repeating: 0, count: 8))
     return bytes
   }
 
@@ -47,7 +47,7 @@ import Testing
         """)
     let sealedBlock = sealer.sealed(.block, block(9, count: 160))
     #expect(
-      hex(sealedBlock.dropFirst(88)) == """
+      hex(sealedBlock.dropFirst(96)) == """
         2423222100000000\
         5cab8f51b460f23403dc8bb26c2d342d45d6481be4ff259ccd66b97aae157fd2\
         505152535455565758595a5b5c5d5e5f\
@@ -113,7 +113,7 @@ import Testing
     streams.append(one.sealed(.block, block(9)))
     try ring.rotate(masters(line(1))) { _ in }
     streams.append(one.sealed(.page, plain))
-    let content = streams.map { Array($0[96..<(4096 - 32)]) }
+    let content = streams.map { Array($0[104..<(4096 - 32)]) }
     #expect(Set(content).count == content.count)
   }
 

@@ -127,6 +127,7 @@ import Transport
       do throws(SystemError) { try file.write(bytes, at: 4096 + 100) } catch { Issue.record("\(error)") }
     }
     let log = try FileSystem.read(segment, limit: 1 << 30)
+    let boots = try FileSystem.read(cluster.path(1, "data/boots"))
     try cluster.startAgain(1)
     guard case .failure(let refusal)? = cluster.node(1).waitForEnd() else {
       Issue.record("it is refused")
@@ -134,6 +135,7 @@ import Transport
     }
     #expect(refusal.description.contains("the log is damaged: 00000001.log at offset 4096"), "\(refusal)")
     #expect(try FileSystem.read(cluster.path(1, "data+/lane-0/log/00000001.log"), limit: 1 << 30) == log)
+    #expect(try FileSystem.read(cluster.path(1, "data+/boots")) == boots, "a start that is refused is not counted")
     cluster.destroy()
   }
 

@@ -335,12 +335,12 @@ import Testing
           count = max(4096, min(length, 256 << 10))
         }
         let piece = bytes[offset..<min(offset + count, bytes.count)]
-        let keyID = piece.dropFirst(isPage ? 28 : 88).prefix(4)
+        let keyID = piece.dropFirst(isPage ? 28 : 96).prefix(4)
         if isPage || isBlock, keyID.contains(where: { $0 != 0 }) {
           let place = Place(
             keyID: Data(keyID), startNonce: Data(piece.suffix(32).prefix(16)),
             nonce: Data(piece.dropFirst(isPage ? 4 : 48).prefix(12)), isPage: isPage)
-          found[place] = Data(piece.dropFirst(isPage ? 32 : 96).dropLast(32))
+          found[place] = Data(piece.dropFirst(isPage ? 32 : 104).dropLast(32))
         }
         offset += count
       }

@@ -33,7 +33,7 @@ struct NodeIdentity {
 }
 
 /// From a configuration to a server, in the order in which refusing changes nothing: certificates, io_uring, whose data it
-/// is; then the lock, the count of starts, recovery.
+/// is; then the lock and recovery, which only read; then the start is counted.
 package enum Boot {
   package static let version = "0.1.0"
 
@@ -49,7 +49,8 @@ package enum Boot {
     let found = try directory.checkIdentity(
       cluster: identity.cluster, clusterID: identity.clusterID, node: configuration.node)
     _ = try Encryption(configuration.encryptionKeyFile, data: configuration.data, identity: found)
-    let boot = try directory.take(found)
+    let start = try directory.take(found)
+    let boot = start.boot
     // Again, now that nobody else can change it.
     let encryption = try Encryption(configuration.encryptionKeyFile, data: configuration.data, identity: found)
     directory.sealer = encryption?.sealer
@@ -61,8 +62,9 @@ package enum Boot {
       ])
     warn(identity, configuration, log)
     let began = ring.now()
-    let node = try open(configuration, identity, found, boot, directory, now: began)
+    let node = try open(configuration, identity, found, start, directory, now: began)
     if let lost = directory.lostKeyRefusal { throw lost }
+    try directory.countStart()
     try encryption?.begin(epoch: node.durableEpoch, sequence: node.durableSequence)
     directory.clean()
     directory.endRecovery()
@@ -147,7 +149,7 @@ package enum Boot {
   }
 
   private static func open(
-    _ configuration: Configuration, _ identity: NodeIdentity, _ found: StoreIdentity, _ boot: Boots.Boot,
+    _ configuration: Configuration, _ identity: NodeIdentity, _ found: StoreIdentity, _ start: NumberedStart,
     _ directory: DataDirectory, now: Instant
   ) throws(StartRefusal) -> Node {
     var settings = NodeSettings(
@@ -164,7 +166,7 @@ package enum Boot {
     limits.framesAtStart = Int(Configuration.memoryMin) / Store.pageBytes
     do throws(OpenRefusal) {
       return try Node.open(
-        settings, identity: found, boot: boot, files: directory, storeLimits: limits,
+        settings, identity: found, boot: start.boot, opened: start.opened, files: directory, storeLimits: limits,
         journalSettings: JournalSettings(), now: now)
     } catch { throw directory.refusal(error) }
   }

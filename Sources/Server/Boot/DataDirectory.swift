@@ -15,7 +15,8 @@ import Transport
 ///     data/lane-0/pages      the page file
 ///     data/lane-0/log/       the log's segments
 ///
-/// Nothing is changed before `take`, so that a directory of somebody else stays as it is.
+/// Nothing is changed before `countStart`, which is called when recovery has accepted everything: a directory of somebody else
+/// and a damaged one stay as they are. (`take` makes an empty `LOCK` where there is none.)
 package final class DataDirectory: LaneFiles {
   let path: String
   package let pagesBytes: UInt64
@@ -29,9 +30,12 @@ package final class DataDirectory: LaneFiles {
   /// A data key that something here is encrypted with, and that nobody has.
   private var lostKey: UInt32?
   private var directoryID: UInt64 = 0
+  /// With the start that is under way.
+  private var boots: Boots?
   /// Reads segments ahead during recovery; nil where the kernel gives no more rings, and each read is waited for then.
   private lazy var reader: ParallelRead? = Self.makeReader()
 
+  private var bootsPath: String { path + "/boots" }
   var pagesPath: String { path + "/lane-0/pages" }
   package var logPath: String { path + "/lane-0/log" }
 
@@ -92,23 +96,39 @@ package final class DataDirectory: LaneFiles {
     }
   }
 
-  /// Locks it, counts the start, and makes what a killed process left behind durable: what recovery reads must stay.
-  package func take(_ identity: StoreIdentity) throws(StartRefusal) -> Boots.Boot {
+  /// Locks it, numbers the start, and makes what a killed process left behind durable: what recovery reads must stay.
+  package func take(_ identity: StoreIdentity) throws(StartRefusal) -> NumberedStart {
     do throws(SystemError) {
       let lock = try OpenFile(path + "/LOCK", [.write, .create])
       try lock.file.lock()
       self.lock = lock
       try listSegments()
       for file in files { try segments[file.file]?.file.synchronize() }
-      return try countStart(identity)
+      return try numberStart(identity)
     } catch {
       if error.isInUse { throw StartRefusal("data directory \(path): another filestored uses it") }
       throw StartRefusal("data directory \(path): \(error)")
     }
   }
 
-  private func countStart(_ identity: StoreIdentity) throws(SystemError) -> Boots.Boot {
-    let file = path + "/boots"
+  /// Makes the start durable. Before anybody hears of it, and before its first write.
+  package func countStart() throws(StartRefusal) { try writeBoots() }
+
+  /// The start block is durable: a log that lacks it from now on has lost a file. Before anything is taken from anybody.
+  package func noteOpened(_ start: OpenedStart) throws(StartRefusal) {
+    boots?.noteOpened(start)
+    try writeBoots()
+  }
+
+  private func writeBoots() throws(StartRefusal) {
+    guard let boots else { preconditionFailure("the start is numbered") }
+    do throws(SystemError) { try FileSystem.replace(bootsPath, with: boots.encoded()) } catch {
+      throw StartRefusal("data directory \(path): \(error)")
+    }
+  }
+
+  private func numberStart(_ identity: StoreIdentity) throws(SystemError) -> NumberedStart {
+    let file = bootsPath
     var boots = Boots(directory: identity.directory)
     if FileSystem.exists(file) {
       do throws(DecodeError) { boots = try Boots(decoding: try readBytes(file)) } catch {
@@ -119,8 +139,8 @@ package final class DataDirectory: LaneFiles {
       }
     }
     let boot = boots.add(nonce: Entropy.number())
-    try FileSystem.replace(file, with: boots.encoded())
-    return boot
+    self.boots = boots
+    return NumberedStart(boot: boot, opened: boots.opened)
   }
 
   private func readBytes(_ file: String) throws(DecodeError) -> [UInt8] {
@@ -231,8 +251,17 @@ package final class DataDirectory: LaneFiles {
     case .lostBlock: "a block that was durable is missing or its checksum is wrong"
     case .malformed: "a record that no writer writes"
     case .lostEntries: "entries are missing"
+    case .shortFile: "the file was cut short there"
+    case .missingFile: "the file is missing, and the log may go on in it"
+    case .missingStart: "the last start of this node began its log in it, and that is not there"
     }
   }
+}
+
+/// A start that has its number, and the last one before it that has its start block.
+package struct NumberedStart {
+  package let boot: Boots.Boot
+  package let opened: OpenedStart?
 }
 
 /// Why a node does not start. One line for people; the process ends with 1.

@@ -72,6 +72,7 @@ final class LogDriver {
   func readClock() { now = ring.now() }
 
   var statistics: JournalStatistics { journal.statistics }
+  var openedStart: OpenedStart? { journal.openedStart }
 
   /// Hands one entry over; it leaves at the end of the turn.
   func append(_ payload: [UInt8], kind: EntryKind = .command) {

@@ -51,10 +51,12 @@ final class KilledNode {
   ) throws(BenchError) {
     let directory = try DataDirectory.opened(path)
     let identity = JournalIdentity(
-      directory: directory.identity.directory, lane: directory.identity.lane, boot: directory.boot.number)
+      directory: directory.identity.directory, lane: directory.identity.lane, boot: directory.start.boot.number)
+    try directory.count()
     let driver = try LogDriver(
       directory: directory.files.logPath, identity: identity, settings: journalSettings, frees: false,
       after: after)
+    if let start = driver.openedStart { try directory.files.note(start) }
     if after == .zero { driver.append(founders.encoded(), kind: .configuration) }
     var entry = EntryBuilder()
     if after == .zero { entry.append(commands.createTable) }
@@ -106,21 +108,31 @@ final class KilledNode {
   }
 }
 
-/// A data directory that is taken for one start: whose it is was checked, it is locked, the start is counted.
+/// A data directory that is taken for one start: whose it is was checked, it is locked, the start has its number.
 struct TakenDirectory {
   let files: DataDirectory
   let identity: StoreIdentity
-  let boot: Boots.Boot
+  let start: NumberedStart
+
+  /// When all was accepted.
+  func count() throws(BenchError) {
+    do throws(StartRefusal) { try files.countStart() } catch { throw .failed("\(error)") }
+  }
 }
 
 extension DataDirectory {
+  /// The start block is durable.
+  func note(_ start: OpenedStart) throws(BenchError) {
+    do throws(StartRefusal) { try noteOpened(start) } catch { throw .failed("\(error)") }
+  }
+
   /// The steps of `Boot` up to recovery.
   static func opened(_ path: String) throws(BenchError) -> TakenDirectory {
     do throws(StartRefusal) {
       let files = try DataDirectory(path: path)
       let identity = try files.checkIdentity(
         cluster: KilledNode.cluster, clusterID: KilledNode.clusterID, node: KilledNode.node)
-      return TakenDirectory(files: files, identity: identity, boot: try files.take(identity))
+      return TakenDirectory(files: files, identity: identity, start: try files.take(identity))
     } catch { throw .failed("\(error)") }
   }
 }

@@ -50,9 +50,10 @@ final class RecoveringNode {
       addresses: [(KilledNode.node, "127.0.0.1:1")], version: Boot.version, seed: 1)
     do throws(OpenRefusal) {
       node = try Node.open(
-        settings, identity: taken.identity, boot: taken.boot, files: taken.files,
+        settings, identity: taken.identity, boot: taken.start.boot, opened: taken.start.opened, files: taken.files,
         storeLimits: RecoveringNode.limits(killed), journalSettings: killed.journalSettings, now: now)
     } catch { throw .failed("\(taken.files.refusal(error))") }
+    try taken.count()
     taken.files.clean()
     taken.files.endRecovery()
   }
@@ -78,7 +79,10 @@ final class RecoveringNode {
   var pageBytes: Int { node.storeStatistics.frameBytes }
 
   /// Until the log says that this start is on record: then a server listens.
-  func begin() throws(BenchError) { try turns { node.isOpen && events.isEmpty } }
+  func begin() throws(BenchError) {
+    try turns { node.isOpen && events.isEmpty }
+    if let start = node.openedStart { try lock.note(start) }
+  }
 
   /// Until all that was logged is applied.
   func apply() throws(BenchError) {

@@ -104,7 +104,8 @@ extension StoppedData {
         hardState: HardState(term: Term(shard.term ?? 0), vote: nil))
     }
     do throws(JournalRefusal) {
-      let recovered = try recoverJournal(self, identity: journal, checkpoints: checkpoints)
+      let recovered = try recoverJournal(
+        self, identity: journal, checkpoints: checkpoints, opened: boots()?.opened)
       report.log = InspectReport.Log(
         tornTail: recovered.tornTail.map { "\(Self.name(of: $0.file)), offset \($0.offset)" },
         lastIndexes: recovered.shards.map { "shard \($0.shard.rawValue): through index \($0.lastIndex.rawValue)" })
@@ -124,6 +125,9 @@ extension StoppedData {
         "\(name(of: damage.file)), offset \(damage.offset): block \(damage.sequence) was durable and is gone"
       case .malformed: "\(name(of: damage.file)), offset \(damage.offset): a record says what no writer writes"
       case .lostEntries: "\(name(of: damage.file)), offset \(damage.offset): entries are missing"
+      case .shortFile: "\(name(of: damage.file)), offset \(damage.offset): the file was cut short there"
+      case .missingFile: "\(name(of: damage.file)): the file is missing, and the log may go on in it"
+      case .missingStart: "\(name(of: damage.file)): the last start began its log in it, and that is not there"
       }
     case .foreign(let file, _, _): "\(name(of: file)): it belongs to another data directory"
     case .unknownVersion(let file, let version): "\(name(of: file)): format version \(version)"

@@ -23,7 +23,7 @@ final class Machine {
       seed: UInt64(identity.node.rawValue))
     node = certainly("a fresh lane opens") { () throws(OpenRefusal) in
       try Node.open(
-        settings, identity: identity, boot: Boots.Boot(number: 1, nonce: 1), files: FreshFiles(pages),
+        settings, identity: identity, boot: Boots.Boot(number: 1, nonce: 1), opened: nil, files: FreshFiles(pages),
         storeLimits: StoreLimits(framesMax: 4096, pagesMax: 16384), journalSettings: JournalSettings(), now: now)
     }
     turn([], now)

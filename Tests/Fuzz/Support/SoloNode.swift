@@ -31,7 +31,8 @@ final class SoloNode {
       node = try Node.open(
         NodeSettings(
           clusterName: "fuzz", clusterID: "00", node: NodeID(1), addresses: SoloNode.addresses, version: "0", seed: 1),
-        identity: PageFile.identity, boot: Boots.Boot(number: 1, nonce: 1), files: files, storeLimits: limits,
+        identity: PageFile.identity, boot: Boots.Boot(number: 1, nonce: 1), opened: nil, files: files,
+        storeLimits: limits,
         journalSettings: journal, now: now)
     } catch { fatalError("a new node opens: \(error)") }
     settle()
