@@ -334,14 +334,11 @@ struct Replay {
     }
   }
 
+  /// The higher term and vote counts. No segment may go yet: an older checkpoint may need it, until the next one is durable.
   private mutating func cover(_ checkpoint: ShardCheckpoint) {
     let slot = slot(of: checkpoint.shard)
-    shards.logs[slot].noteCheckpoint(checkpoint.appliedIndex, segments: &segments)
     guard let held = checkpoint.hardState else { return }
-    if shards.logs[slot].hardState.map({ held.covers($0) }) ?? true {
-      shards.logs[slot].hardState = held
-      shards.logs[slot].hardStateUse = 0
-    }
+    if shards.logs[slot].hardState.map({ held.covers($0) }) ?? true { shards.logs[slot].hardState = held }
   }
 
   private mutating func recoveredShards() -> [RecoveredShard] {

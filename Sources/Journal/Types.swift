@@ -65,7 +65,7 @@ package enum JournalEvent: Equatable, Sendable {
   case segmentReady(file: UInt32)
   case segmentFailed(file: UInt32, errno: Int32)
   case readFailed(ReadID, errno: Int32)
-  /// A durable checkpoint holds the shard through this index, and this term and vote.
+  /// Every checkpoint that may be recovered from holds the shard through this index, and this term and vote.
   case checkpointed(ShardID, LogIndex, HardState?)
   /// Every voter holds the shard's log durably through this index.
   case held(ShardID, LogIndex)

@@ -6,8 +6,10 @@ import Store
 // Checkpoints: the store's own machine, told when to begin, and told when the log behind it is durable.
 
 struct CheckpointState {
-  /// A durable checkpoint holds everything through here.
-  var covered: LogIndex
+  /// What the newest superblock holds.
+  var durable: ReplicaRecord
+  /// What the older one holds, as far as is known: it alone is to recover too, so the log before this is not needed any more.
+  var released: LogIndex?
   /// Bytes of log written when the last checkpoint began.
   var logBytesAtBegin: UInt64 = 0
   /// What the checkpoint under way holds.
@@ -29,8 +31,8 @@ struct CheckpointState {
   /// Memory ran out: the next command is tried again once no more pages than these are frozen.
   var frozenToApply: Int?
 
-  init(covered: LogIndex, now: Instant) {
-    self.covered = covered
+  init(durable: ReplicaRecord, now: Instant) {
+    self.durable = durable
     begunAt = now
   }
 }
@@ -38,7 +40,7 @@ struct CheckpointState {
 extension Node {
   /// Segments that may hold the log before a checkpoint is to shorten it, however little was written: each start takes a
   /// fresh one.
-  private static let segmentsWithoutCheckpoint = 3
+  private static let segmentsWithoutCheckpoint = 4
 
   /// A checkpoint begins when enough log came since the last one, when the log has many segments or is full, or when the
   /// store runs short of clean frames.
@@ -53,9 +55,9 @@ extension Node {
     beginCheckpoint()
   }
 
-  /// A checkpoint would let segments go, as far as no other node needs them.
+  /// A checkpoint, or the one behind it, would let segments go, as far as no other node needs them.
   private var isLogLong: Bool {
-    guard replica.appliedIndex > checkpoint.covered else { return false }
+    guard replica.appliedIndex > checkpoint.released ?? .zero else { return false }
     return journal.segmentCount > Self.segmentsWithoutCheckpoint || journal.isFull
   }
 
@@ -135,10 +137,12 @@ extension Node {
     guard let frozen = checkpoint.frozen else { return }
     checkpoint.frozen = nil
     checkpoint.pace = nil
-    checkpoint.covered = frozen.appliedIndex
+    let older = checkpoint.durable
+    checkpoint.durable = frozen
+    checkpoint.released = older.appliedIndex
     statistics.checkpoints += 1
     effects.notices.append(.checkpointFinished(applied: frozen.appliedIndex, pages: store.statistics.pages))
-    journalStep(.checkpointed(replica.shard, frozen.appliedIndex, frozen.hardState))
+    journalStep(.checkpointed(replica.shard, older.appliedIndex, older.hardState))
     if isApplyStalled {
       checkpoint.frozenToApply = nil
       isApplyStalled = false

@@ -90,14 +90,15 @@ package final class Node {
   var effects = NodeEffects()
 
   init(
-    settings: NodeSettings, boot: UInt64, store: Store, journal: Journal, replica: Replica, now: Instant
+    settings: NodeSettings, boot: UInt64, store: Store, journal: Journal, replica: Replica, record: ReplicaRecord,
+    now: Instant
   ) {
     self.settings = settings
     self.boot = boot
     self.store = store
     self.journal = journal
     self.replica = replica
-    checkpoint = CheckpointState(covered: replica.appliedIndex, now: now)
+    checkpoint = CheckpointState(durable: record, now: now)
     self.now = now
     applyRoom = settings.limits.applyBytesMax
     requests = RequestTable(

@@ -84,7 +84,9 @@ extension Node {
       files, journalIdentity, shard, replicaRecord, opened, bytesMax: settings.limits.recoveredBytesMax)
     let journal = Journal(recovered: recovered, identity: journalIdentity, settings: journalSettings)
     let replica = makeReplica(settings, shard, replicaRecord, machine, recovered, now)
-    return Node(settings: settings, boot: boot.number, store: store, journal: journal, replica: replica, now: now)
+    return Node(
+      settings: settings, boot: boot.number, store: store, journal: journal, replica: replica, record: replicaRecord,
+      now: now)
   }
 
   private static func openStore(

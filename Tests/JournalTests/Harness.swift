@@ -284,6 +284,10 @@ final class Harness {
     journal = Journal(recovered: recovered, identity: Self.identity(boot), settings: settings)
     effects.removeAll()
     nextID = [:]
+    for checkpoint in checkpoints.values.sorted(by: { $0.shard < $1.shard }) {
+      journal.step(
+        .checkpointed(checkpoint.shard, checkpoint.appliedIndex, checkpoint.hardState), at: now, into: &effects)
+    }
     for (shard, index) in held.sorted(by: { $0.key < $1.key }) {
       journal.step(.held(shard, index), at: now, into: &effects)
     }
