@@ -105,7 +105,7 @@ let package = Package(
     // tests
     target(
       "TestNodes",
-      ["Server", "FileStoreClient", "Node", "Raft", "Store", "Ring", "Transport", "Primitives", logging],
+      ["Server", "FileStoreClient", "Node", "Raft", "Journal", "Store", "Ring", "Transport", "Primitives", logging],
       path: "Tests/TestNodes"),
     tests("PrimitivesTests", ["Primitives"]),
     .testTarget(
@@ -121,7 +121,8 @@ let package = Package(
     tests(
       "ServerTests",
       [
-        "Server", "Node", "Tables", "Transport", "Sealing", "Primitives", "Ring", "FileStoreClient", "TestNodes",
+        "Server", "Node", "Journal", "Store", "Tables", "Transport", "Sealing", "Primitives", "Ring", "FileStoreClient",
+        "TestNodes",
       ]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Server", "FileStoreClient", "Transport", "Primitives", "TestNodes"]),

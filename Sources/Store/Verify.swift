@@ -43,7 +43,8 @@ package struct VerifyReport: Equatable, Sendable {
   package var isSound: Bool { findings.isEmpty }
 }
 
-/// Walks everything that `superblock` leads to. `row` is handed every row of every shard in key order.
+/// Walks everything that `superblock` leads to. `row` is handed every row of every shard in key order; of a row whose value lies
+/// in pages that are damaged, nothing.
 package func verifyStore<Source: PageSource>(
   _ source: inout Source, _ superblock: Superblock,
   row: (ShardID, _ key: UnsafeRawBufferPointer, _ value: [UInt8]) -> Void = { _, _, _ in }
@@ -162,22 +163,27 @@ extension Walk {
     checkRange(page, key, low: low, high: high)
     if let lastKey, !lastKey.lexicographicallyPrecedes(key) { find(.wrong(page.id, "keys out of order")) }
     lastKey = key
-    let value = page.isOverflow(index) ? overflow(page, index, &source) : Array(page.stored(index))
     rows += 1
+    guard let value = page.isOverflow(index) ? overflow(page, index, &source) : Array(page.stored(index)) else {
+      return
+    }
     bytes += UInt64(key.count + value.count)
     if !row(page.key(index), value) { find(.wrong(page.id, "a record of the directory that cannot be")) }
   }
 
-  private mutating func overflow<Source: PageSource>(_ page: Page, _ index: Int, _ source: inout Source) -> [UInt8] {
+  /// Nil when a part of it is damaged.
+  private mutating func overflow<Source: PageSource>(_ page: Page, _ index: Int, _ source: inout Source) -> [UInt8]? {
     let list = OverflowList(checked: UnsafeRawBufferPointer(page.stored(index)))
     var value: [UInt8] = []
     for i in 0..<list.pageCount {
       self.page(list.pointer(i), .overflow, level: 0, &source) { walk, _, piece in
-        if piece.payloadCount != list.pieceCount(i) { walk.find(.wrong(piece.id, "a piece of another length")) }
+        guard piece.payloadCount == list.pieceCount(i) else {
+          return walk.find(.wrong(piece.id, "a piece of another length"))
+        }
         value.append(contentsOf: UnsafeRawBufferPointer(start: piece.content, count: list.pieceCount(i)))
       }
     }
-    return value
+    return value.count == list.valueCount ? value : nil
   }
 }
 

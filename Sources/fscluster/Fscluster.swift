@@ -4,8 +4,8 @@ import ArgumentParser
 /// out.
 ///
 /// **How it works.** Each command is a file in `Commands`. Those that work on a directory (`init`, `start`, `stop`,
-/// `restart`, `inspect`, `keys`) need no running node; the others are clients of the API, through `FileStoreClient`, and know of
-/// the cluster only what it tells.
+/// `restart`, `inspect`, `verify`, `dump`, `keys`) need no running node; the others are clients of the API, through
+/// `FileStoreClient`, and know of the cluster only what it tells.
 ///
 /// **Conventions.** Results on standard output, everything else on standard error. Exit codes: 0 it did what it says, 1 it
 /// failed, 2 wrong usage or environment with nothing changed, 3 the cluster is degraded (`status`). An error says what to
@@ -23,7 +23,7 @@ struct Fscluster: ParsableCommand {
       """,
     subcommands: [
       Init.self, Start.self, Stop.self, Restart.self, Status.self, Token.self, Import.self, Export.self, Leader.self,
-      Inspect.self, Keys.self,
+      Inspect.self, Verify.self, Dump.self, Keys.self,
     ])
 
   static func main() {

@@ -91,6 +91,7 @@ struct ExportFile {
   }
 
   func write(_ bytes: [UInt8]) throws(CommandError) {
+    if path == nil, Console.capture != nil { return Console.write(bytes, to: 1) }
     var done = 0
     while done < bytes.count {
       let count = bytes.withUnsafeBytes { buffer in

@@ -6,16 +6,12 @@ struct Inspect: ParsableCommand {
     abstract: "Show the files of a stopped node: superblocks, shards, log. Exit code 1: something is damaged.",
     discussion: "Reads every page that the newest superblock leads to, and every block of the log; changes nothing.")
 
-  @Option(help: ArgumentHelp("The node's data directory (DIR/n1/data).", valueName: "dir")) var data: String
-  @Option(
-    help: ArgumentHelp(
-      "Master keys of encrypted data; else those that config.yaml beside the directory names.", valueName: "file"))
-  var encryptionKeyFile: String?
+  @OptionGroup var stopped: StoppedDataOptions
   @Flag(help: "List every block of the log with its records.") var blocks = false
   @Flag(help: "Print the result as JSON.") var json = false
 
   func run() throws(CommandError) {
-    let report = try StoppedData(data, keyFile: encryptionKeyFile).inspect(listingBlocks: blocks)
+    let report = try stopped.open().inspect(listingBlocks: blocks)
     if json {
       Console.out(Console.json(report))
     } else {

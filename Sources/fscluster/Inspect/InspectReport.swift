@@ -84,10 +84,12 @@ struct InspectReport: Codable {
 extension StoppedData {
   func inspect(listingBlocks: Bool) throws(CommandError) -> InspectReport {
     var report = InspectReport(data: path)
-    let newest = readSuperblocks(&report)
+    var boots: Boots?
+    do throws(DecodeError) { boots = try self.boots() } catch { report.damage.append("boots: \(error.message)") }
+    let newest = readSuperblocks(&report, boots)
     if let newest { readPages(newest, &report) }
     for (name, file) in segments { readSegment(name, file, listingBlocks, &report) }
-    if let newest { judgeLog(newest.identity, &report) }
+    if let newest { judgeLog(newest.identity, boots, &report) }
     if let lostKey {
       report.damage.append("keys: the data key \(keyName(lostKey)), with which something is encrypted, is not there")
     }
@@ -95,9 +97,9 @@ extension StoppedData {
   }
 
   /// Reads the log as a start of the node would, which tells a torn end from damage.
-  private func judgeLog(_ identity: StoreIdentity, _ report: inout InspectReport) {
+  private func judgeLog(_ identity: StoreIdentity, _ boots: Boots?, _ report: inout InspectReport) {
     let journal = JournalIdentity(
-      directory: identity.directory, lane: identity.lane, boot: (boots()?.last?.number ?? 0) + 1)
+      directory: identity.directory, lane: identity.lane, boot: (boots?.last?.number ?? 0) + 1)
     let checkpoints = report.shards.map { shard in
       ShardCheckpoint(
         shard: ShardID(shard.shard), appliedIndex: LogIndex(shard.appliedIndex ?? 0),
@@ -105,66 +107,35 @@ extension StoppedData {
     }
     do throws(JournalRefusal) {
       let recovered = try recoverJournal(
-        self, identity: journal, checkpoints: checkpoints, opened: boots()?.opened)
+        self, identity: journal, checkpoints: checkpoints, opened: boots?.opened)
       report.log = InspectReport.Log(
         tornTail: recovered.tornTail.map { "\(Self.name(of: $0.file)), offset \($0.offset)" },
         lastIndexes: recovered.shards.map { "shard \($0.shard.rawValue): through index \($0.lastIndex.rawValue)" })
     } catch { report.damage.append("lane-0/log: \(Self.text(error))") }
   }
 
-  private static func name(of file: UInt32) -> String {
-    let digits = String(file)
-    return String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".log"
-  }
-
   private static func text(_ refusal: JournalRefusal) -> String {
-    switch refusal {
-    case .damage(let damage):
-      switch damage.kind {
-      case .lostBlock:
-        "\(name(of: damage.file)), offset \(damage.offset): block \(damage.sequence) was durable and is gone"
-      case .malformed: "\(name(of: damage.file)), offset \(damage.offset): a record says what no writer writes"
-      case .lostEntries: "\(name(of: damage.file)), offset \(damage.offset): entries are missing"
-      case .shortFile: "\(name(of: damage.file)), offset \(damage.offset): the file was cut short there"
-      case .missingFile: "\(name(of: damage.file)): the file is missing, and the log may go on in it"
-      case .missingStart: "\(name(of: damage.file)): the last start began its log in it, and that is not there"
-      }
-    case .foreign(let file, _, _): "\(name(of: file)): it belongs to another data directory"
-    case .unknownVersion(let file, let version): "\(name(of: file)): format version \(version)"
-    case .bootNotRaised(let file, let found):
-      "\(name(of: file)): written by start \(found), which `boots` does not know"
-    case .unreadable(let file, let offset, _): "\(name(of: file)), offset \(offset): it cannot be read"
-    }
+    let (file, offset) = refusal.place
+    return name(of: file) + (offset.map { ", offset \($0)" } ?? "") + ": " + refusal.text
   }
 
   /// Returns the newest that can be read.
-  private func readSuperblocks(_ report: inout InspectReport) -> Superblock? {
+  private func readSuperblocks(_ report: inout InspectReport, _ boots: Boots?) -> Superblock? {
     var newest: Superblock?
-    // A superblock is one page; the second one begins where the first ends.
-    let pageBytes = Int(PageID(1).fileOffset)
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: pageBytes, alignment: 4096)
-    defer { buffer.deallocate() }
     for slot in 0..<2 {
       var entry = InspectReport.Superblock(slot: slot)
       do throws(SuperblockProblem) {
-        guard page(PageID(UInt32(slot)), into: buffer) else { throw .field("the file ends before it") }
-        let superblock = try Superblock.decode(UnsafeRawBufferPointer(buffer))
+        let superblock = try superblock(slot)
         entry.epoch = superblock.epoch.rawValue
         entry.pages = superblock.pageCount
         if superblock.epoch > newest?.epoch ?? Epoch(0) || newest == nil { newest = superblock }
       } catch {
         entry.problem = error.message
-        report.damage.append("lane-0/pages, offset \(slot * pageBytes): superblock: \(error.message)")
+        report.damage.append("lane-0/pages, offset \(PageID(UInt32(slot)).fileOffset): superblock: \(error.message)")
       }
       report.superblocks.append(entry)
     }
-    directoryID = newest?.identity.directory
-    if let identity = newest?.identity {
-      let cluster = identity.cluster.map { String(UInt16($0) + 256, radix: 16).dropFirst() }.joined()
-      report.identity = InspectReport.Identity(
-        cluster: cluster, node: identity.node.description, incarnation: identity.incarnation.description,
-        directory: String(identity.directory, radix: 16), boot: boots()?.last?.number ?? 0)
-    }
+    if let identity = newest?.identity { report.identity = InspectReport.Identity(identity, boots) }
     return newest
   }
 
@@ -203,6 +174,16 @@ extension StoppedData {
       }
     } catch { report.damage.append("\(place): \(Self.text(error))") }
     report.segments.append(segment)
+  }
+}
+
+extension InspectReport.Identity {
+  init(_ identity: StoreIdentity, _ boots: Boots?) {
+    cluster = identity.cluster.map { String(UInt16($0) + 256, radix: 16).dropFirst() }.joined()
+    node = identity.node.description
+    incarnation = identity.incarnation.description
+    directory = String(identity.directory, radix: 16)
+    boot = boots?.last?.number ?? 0
   }
 }
 

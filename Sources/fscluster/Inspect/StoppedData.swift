@@ -13,8 +13,8 @@ final class StoppedData {
   private let pages: Int32
   let segments: [(name: String, file: JournalFile)]
   private let sealer: Sealer?
-  /// Whose blocks they are: from the superblock.
-  var directoryID: UInt64?
+  /// Whose blocks they are: from the superblock that was read last.
+  private var directoryID: UInt64?
   /// A data key that something is encrypted with and that the file `keys` does not hold.
   private(set) var lostKey: UInt32?
   /// Plain bytes of the block read last.
@@ -40,10 +40,14 @@ final class StoppedData {
     pages = fs_open(path + "/lane-0/pages", O_RDONLY | O_CLOEXEC, 0)
     guard pages >= 0 else { throw StoppedData.unreadable(path + "/lane-0/pages") }
     let log = path + "/lane-0/log"
-    let names = ((try? FileManager.default.contentsOfDirectory(atPath: log)) ?? []).filter { $0.hasSuffix(".log") }
+    guard access(log, R_OK | X_OK) == 0, let names = try? FileManager.default.contentsOfDirectory(atPath: log) else {
+      throw StoppedData.unreadable(log)
+    }
     var found: [(name: String, file: JournalFile)] = []
     for name in names.sorted() {
-      guard let number = UInt32(name.dropLast(4)) else { continue }
+      guard name.hasSuffix(".log"), let number = UInt32(name.dropLast(4)), StoppedData.name(of: number) == name else {
+        continue
+      }
       let descriptor = fs_open(log + "/" + name, O_RDONLY | O_CLOEXEC, 0)
       guard descriptor >= 0 else { throw StoppedData.unreadable(log + "/" + name) }
       segmentDescriptors[number] = descriptor
@@ -122,8 +126,26 @@ final class StoppedData {
   }
 
   /// The starts of the node that it has recorded; nil before the first one.
-  func boots() -> Boots? {
-    FileManager.default.contents(atPath: path + "/boots").flatMap { try? Boots(decoding: Array($0)) }
+  func boots() throws(DecodeError) -> Boots? {
+    guard FileManager.default.fileExists(atPath: path + "/boots") else { return nil }
+    guard let bytes = FileManager.default.contents(atPath: path + "/boots") else { throw .invalid("it cannot be read") }
+    return try Boots(decoding: Array(bytes))
+  }
+
+  /// The superblock in the file's first or second page.
+  func superblock(_ slot: Int) throws(SuperblockProblem) -> Superblock {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Store.pageBytes, alignment: 4096)
+    defer { buffer.deallocate() }
+    guard page(PageID(UInt32(slot)), into: buffer) else { throw .field("the file ends before it") }
+    let superblock = try Superblock.decode(UnsafeRawBufferPointer(buffer))
+    guard superblock.slot == PageID(UInt32(slot)) else { throw .field("a superblock in the other's place") }
+    directoryID = superblock.identity.directory
+    return superblock
+  }
+
+  static func name(of segment: UInt32) -> String {
+    let digits = String(segment)
+    return String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".log"
   }
 }
 
