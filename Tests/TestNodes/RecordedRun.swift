@@ -4,11 +4,11 @@ import Primitives
 /// What a node did from its first start on, write by write, with all that it acknowledged.
 package struct RecordedRun {
   package struct Put {
-    let key: Int
-    let value: String
+    package let key: Int
+    package let value: String
     /// Operations that were completed when it was asked for, and when it was acknowledged.
-    let asked: Int
-    let acknowledged: Int
+    package let asked: Int
+    package let acknowledged: Int
   }
 
   package static let keys = 9

@@ -52,7 +52,7 @@ package final class SoloNode {
       }
       node = try Node.open(
         SoloNode.settings, identity: found, boot: boot, opened: opened, files: files,
-        storeLimits: StoreLimits(framesMax: 512, pagesMax: 2048),
+        storeLimits: SoloNode.storeLimits,
         journalSettings: SoloNode.journalSettings, now: now)
     } catch { throw .open(error) }
     disk?.perform(.boots(boots.encoded()))
@@ -72,6 +72,12 @@ package final class SoloNode {
       addresses: [(node: NodeID(1), address: "n1")],
       version: "0",
       limits: limits, seed: 1)
+  }
+
+  private static var storeLimits: StoreLimits {
+    var limits = StoreLimits(framesMax: 512, pagesMax: 2048)
+    limits.growPages = 4
+    return limits
   }
 
   private static var journalSettings: JournalSettings {
