@@ -44,7 +44,7 @@ extension Journal {
     segments.setDurableEnd(use: block.use, block.write.offset + UInt64(block.write.count))
     for end in block.ends { effects.add(.persisted(end.shard, end.id)) }
     durableOldest = max(durableOldest, block.namedOldest)
-    files.recycle(below: durableOldest, bytes: settings.segmentBytes)
+    files.recycle(below: durableOldest)
     if block.kind == .start, phase == .opening {
       phase = .open
       effects.add(.opened)

@@ -61,19 +61,17 @@ extension Journal {
   func prepareAhead(at now: Instant, into effects: inout JournalEffects) {
     removeSurplus(into: &effects)
     guard files.spare == .none, phase != .closing || !waiting.isEmpty else { return }
-    if let again = prepareAgainAt, now < again { return }
-    let file: UInt32
-    let isFresh: Bool
-    if let free = files.free.popFirst() {
-      (file, isFresh) = (free.file, free.bytes != settings.segmentBytes)
-    } else if mayExceedCap || fileCount < settings.segmentsMax {
-      (file, isFresh) = (files.nextFile, true)
-      files.nextFile += 1
-    } else {
-      return
-    }
+    guard let (file, isFresh) = takeFile(at: now) else { return }
     files.spare = .preparing(file: file, isFresh: isFresh)
     effects.add(.prepare(SegmentPreparation(file: file, bytes: settings.segmentBytes, isFresh: isFresh)))
+  }
+
+  /// A file that is made already needs no room on the disk, so it comes before any that has to be made.
+  private func takeFile(at now: Instant) -> (file: UInt32, isFresh: Bool)? {
+    if let made = files.takeFree(of: settings.segmentBytes) { return (made, false) }
+    if let again = prepareAgainAt, now < again { return nil }
+    if let other = files.free.popFirst() { return (other.file, true) }
+    return mayExceedCap || fileCount < settings.segmentsMax ? (files.takeNumber(), true) : nil
   }
 
   /// The start block needs a fresh segment even when the log is full.
@@ -99,7 +97,11 @@ extension Journal {
       return
     }
     files.spare = .none
-    files.free.prepend(JournalFile(file: file, bytes: isFresh ? 0 : settings.segmentBytes))
+    if isFresh {
+      files.unmade.append(file)
+    } else {
+      files.free.append(JournalFile(file: file, bytes: settings.segmentBytes))
+    }
     prepareAgainAt = now + settings.prepareAgainAfter
   }
 
@@ -128,7 +130,7 @@ extension Journal {
     else { return }
     _ = segments.removeOldest()
     for slot in shards.logs.indices { shards.logs[slot].drop(through: oldest.use) }
-    files.retiring.append(FilePool.Retiring(file: oldest.file, use: oldest.use))
+    files.retiring.append(FilePool.Retiring(file: oldest.file, use: oldest.use, bytes: oldest.bytes))
     namedOldest = segments.oldest?.use ?? nextUse
     isUnsealed = true
     statistics.segmentsFreed += 1

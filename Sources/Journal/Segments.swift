@@ -77,23 +77,39 @@ struct FilePool: Sendable {
   struct Retiring: Equatable, Sendable {
     let file: UInt32
     let use: UInt64
+    let bytes: UInt64
   }
 
   var spare = Spare.none
   var retiring: Deque<Retiring> = []
   /// Reusable files, longest free first.
   var free: Deque<JournalFile> = []
-  /// The file number that a new file gets.
+  /// Numbers of files that the disk had no room for: the next ones to be made.
+  var unmade: Deque<UInt32> = []
+  /// The file number that a new file gets after those.
   var nextFile: UInt32 = 0
 
   /// All files but the live ones.
   var count: Int { (spare == .none ? 0 : 1) + retiring.count + free.count }
 
+  /// The longest free file of that size.
+  mutating func takeFree(of bytes: UInt64) -> UInt32? {
+    guard let place = free.firstIndex(where: { $0.bytes == bytes }) else { return nil }
+    return free.remove(at: place).file
+  }
+
+  /// For a file that is to be made.
+  mutating func takeNumber() -> UInt32 {
+    if let number = unmade.popFirst() { return number }
+    defer { nextFile += 1 }
+    return nextFile
+  }
+
   /// Files whose use is below the oldest that is durably named become reusable.
-  mutating func recycle(below durableOldest: UInt64, bytes: UInt64) {
+  mutating func recycle(below durableOldest: UInt64) {
     while let first = retiring.first, first.use < durableOldest {
       retiring.removeFirst()
-      free.append(JournalFile(file: first.file, bytes: bytes))
+      free.append(JournalFile(file: first.file, bytes: first.bytes))
     }
   }
 }

@@ -124,6 +124,8 @@ final class Harness {
   var writeLog: [JournalWrite] = []
   var isOpen = false
   var isClosed = false
+  /// What has to be made finds no room.
+  var isDiskFull = false
 
   static func smallSettings() -> JournalSettings {
     var settings = JournalSettings()
@@ -190,6 +192,7 @@ final class Harness {
 
   func completePreparation() {
     let order = preparations.removeFirst()
+    if order.isFresh, isDiskFull { return step(.segmentFailed(file: order.file, errno: 28)) }
     disk.prepare(order)
     step(.segmentReady(file: order.file))
   }

@@ -168,6 +168,41 @@ import Testing
     #expect(harness.persisted.last!.1 == 40)
   }
 
+  @Test func onAFullDiskFreedSegmentsAreUsedAgain() throws {
+    let harness = try open()
+    harness.isDiskFull = true
+    var index: UInt64 = 0
+    while !harness.journal.isFull {
+      index += 1
+      harness.append(1, [entry(index, 1, 3000)])
+      harness.settle()
+      try #require(index < 1000)
+    }
+    let files = harness.journal.fileCount
+    for _ in 0..<200 {
+      index += 1
+      harness.append(1, [entry(index, 1, 3000)])
+      harness.settle()
+      harness.checkpoint(1, index)
+      harness.hold(1, index)
+      harness.settle()
+    }
+    #expect(harness.persisted.last!.1 == index)
+    #expect(harness.journal.fileCount == files && !harness.journal.isStalled)
+    // And the number that could not be used is used when there is room.
+    harness.isDiskFull = false
+    for _ in 0..<40 {
+      index += 1
+      harness.append(1, [entry(index, 1, 3000)])
+      harness.settle()
+    }
+    harness.advance(.seconds(1))
+    harness.settle()
+    #expect(harness.journal.fileCount > files)
+    #expect(harness.disk.content.keys.sorted() == Array(1...UInt32(harness.journal.fileCount)))
+    try harness.restart()
+  }
+
   @Test func aFailedPreparationThatIsNoFullDiskIsFinal() throws {
     let harness = try Harness()
     harness.turn()
