@@ -144,6 +144,7 @@ extension AppendReply {
     }
     writer.write(sentAt.nanoseconds)
     writer.writeVarint(readRound)
+    writer.write(room.rawValue)
   }
 
   init(from reader: inout ByteReader) throws(DecodeError) {
@@ -161,6 +162,8 @@ extension AppendReply {
     default: throw .invalid("an unknown outcome of an append")
     }
     let sentAt = Instant(nanoseconds: try reader.read())
-    self.init(outcome: outcome, sentAt: sentAt, readRound: try reader.readVarint())
+    let readRound = try reader.readVarint()
+    guard let room = RoomLevel(rawValue: try reader.read()) else { throw .invalid("an unknown level of room") }
+    self.init(outcome: outcome, sentAt: sentAt, readRound: readRound, room: room)
   }
 }

@@ -17,6 +17,8 @@ package enum RaftEvent: Equatable, Sendable {
   case readRequested(UInt64)
   /// Hand leadership to this voter.
   case transferRequested(Member)
+  /// How much room this replica has from now on.
+  case roomChanged(RoomLevel)
   /// The link to this member broke; what was in flight is probably lost.
   case unreachable(Member)
 }

@@ -76,6 +76,17 @@ package struct Append: Equatable, Sendable {
   }
 }
 
+/// How much room a replica has for what the leader would send it. Full is a state: it is said, and it passes.
+package enum RoomLevel: UInt8, Equatable, Sendable, Comparable {
+  case ample = 0
+  /// For what is in the log already, and for what makes room.
+  case scarce
+  /// For no entry at all; heartbeats are answered.
+  case exhausted
+
+  package static func < (a: RoomLevel, b: RoomLevel) -> Bool { a.rawValue < b.rawValue }
+}
+
 package struct AppendReply: Equatable, Sendable {
   package enum Outcome: Equatable, Sendable {
     /// The log equals the leader's through `received`, and is durable through `match` of that.
@@ -89,10 +100,13 @@ package struct AppendReply: Equatable, Sendable {
   /// Of the newest append of this term that was received.
   package var sentAt: Instant
   package var readRound: UInt64
+  /// With `exhausted` the leader sends no entries until it hears something else.
+  package var room: RoomLevel
 
-  package init(outcome: Outcome, sentAt: Instant, readRound: UInt64) {
+  package init(outcome: Outcome, sentAt: Instant, readRound: UInt64, room: RoomLevel = .ample) {
     self.outcome = outcome
     self.sentAt = sentAt
     self.readRound = readRound
+    self.room = room
   }
 }

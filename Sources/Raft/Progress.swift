@@ -36,6 +36,8 @@ struct Progress: Sendable {
   private(set) var answeredSentAt = Instant.zero
   /// The newest round of read confirmations that it answered.
   private(set) var answeredRound: UInt64 = 0
+  /// What it last said of its room.
+  private(set) var room = RoomLevel.ample
   /// Entries for it are being read from disk.
   var load: LoadOrder?
   /// The term of an entry that is no longer in memory, known from the last load.
@@ -53,7 +55,8 @@ struct Progress: Sendable {
   var isProbing: Bool { state != .replicate }
 
   func maySend(_ settings: RaftSettings) -> Bool {
-    switch state {
+    if room == .exhausted { return false }
+    return switch state {
     case .probe(let waiting): !waiting
     case .replicate: inflight.count < settings.inflightMessagesMax && inflightBytes < settings.inflightBytesMax
     }
@@ -70,7 +73,8 @@ struct Progress: Sendable {
   }
 
   /// It answered something that was sent at `sentAt`; late and repeated answers move nothing back.
-  mutating func heard(sentAt: Instant, readRound: UInt64) {
+  mutating func heard(sentAt: Instant, readRound: UInt64, room newRoom: RoomLevel) {
+    if sentAt >= answeredSentAt { room = newRoom }
     answeredSentAt = max(answeredSentAt, sentAt)
     answeredRound = max(answeredRound, readRound)
   }

@@ -9,6 +9,8 @@ struct Following: Sendable {
   var verified: LogIndex
   /// An acknowledgement waits for entries to become durable.
   var owesAcknowledgement = false
+  /// The leader was told to send no more entries, and waits to hear that it may.
+  var hasRefusedEntries = false
   /// Of the newest append received in this term, for the answer.
   var newestSentAt = Instant.zero
   var newestRound: UInt64 = 0
@@ -74,10 +76,13 @@ extension RaftGroup {
       if index > log.commitIndex, log.term(at: index) != entries[known].term { break }
       known += 1
     }
-    guard known < entries.count, !isBehindWithApplying else { return append.previousIndex + UInt64(known) }
+    guard known < entries.count, takesEntries else { return append.previousIndex + UInt64(known) }
     appendToLog(entries[known...])
     return append.previousIndex + UInt64(entries.count)
   }
+
+  /// Entries that are not taken are no failure: the answer says that the leader is to hold them back.
+  private var takesEntries: Bool { !isBehindWithApplying && room != .exhausted }
 
   /// Refuse more entries while applying has much to do. What is not yet committed never makes a follower refuse: the
   /// leader bounds it, and needs it acknowledged to commit it.
@@ -86,6 +91,12 @@ extension RaftGroup {
   }
 
   // MARK: Answers
+
+  /// Something was applied, or there is room again: the leader need not wait for its next heartbeat to hear of it.
+  func maybeTakeEntriesAgain(into effects: inout RaftEffects) {
+    guard case .follower(let following) = state, following.hasRefusedEntries, takesEntries else { return }
+    acknowledge(into: &effects)
+  }
 
   /// Something became durable.
   func maybeAcknowledge(into effects: inout RaftEffects) {
@@ -105,8 +116,12 @@ extension RaftGroup {
   private func reply(
     _ outcome: AppendReply.Outcome, to leader: Member, _ following: Following, into effects: inout RaftEffects
   ) {
+    var following = following
+    following.hasRefusedEntries = !takesEntries
+    state = .follower(following)
     let reply = AppendReply(
-      outcome: outcome, sentAt: following.newestSentAt, readRound: following.newestRound)
+      outcome: outcome, sentAt: following.newestSentAt, readRound: following.newestRound,
+      room: takesEntries ? room : .exhausted)
     send(.appendReply(reply), to: leader, into: &effects)
   }
 

@@ -187,7 +187,7 @@ extension RaftGroup {
     guard message.term == term, let i = leadership?.position(of: message.from) else { return }
     guard reply.sentAt <= clock else { return }
     let provenAt = provenTime(reply)
-    leadership?.followers[i].heard(sentAt: provenAt, readRound: reply.readRound)
+    leadership?.followers[i].heard(sentAt: provenAt, readRound: reply.readRound, room: reply.room)
     refreshQuorumSentAt()
     switch reply.outcome {
     case .accepted(let match, let received):

@@ -10,10 +10,13 @@ extension RaftGroup {
     case .tick: handleTick(into: &effects)
     case .received(let message): handleMessage(message, into: &effects)
     case .persisted(let id): handlePersisted(id, into: &effects)
-    case .applied(let index): handleApplied(index)
+    case .applied(let index): handleApplied(index, into: &effects)
     case .entriesLoaded(let order, let entries): handleLoaded(order, entries, into: &effects)
     case .readRequested(let id): handleReadRequested(id, into: &effects)
     case .transferRequested(let target): handleTransferRequested(target, into: &effects)
+    case .roomChanged(let level):
+      room = level
+      maybeTakeEntriesAgain(into: &effects)
     case .unreachable(let member): handleUnreachable(member, into: &effects)
     }
     finish(into: &effects)
@@ -73,12 +76,13 @@ extension RaftGroup {
     }
   }
 
-  private func handleApplied(_ index: LogIndex) {
+  private func handleApplied(_ index: LogIndex, into effects: inout RaftEffects) {
     guard index > log.appliedIndex else { return }
     log.applied(through: index)
     log.evict(cacheBytesMax: settings.cacheBytesMax)
     log.forgetTerms(heldByAll: heldByAll, runsMax: settings.termRunsMax)
     while configurations.count > 1, configurations[1].index <= index { configurations.removeFirst() }
+    maybeTakeEntriesAgain(into: &effects)
   }
 
   // MARK: The log and its configurations

@@ -88,6 +88,8 @@ package final class RaftGroup {
   var state: State
   var leadership: Leadership?
   package internal(set) var heldByAll: LogIndex
+  /// What this replica was last told of its own room.
+  package internal(set) var room = RoomLevel.ample
 
   // What leaves when.
   var lastOrder: PersistID = 0
@@ -207,6 +209,7 @@ extension RaftGroup {
     package var inflightBytes: Int
     /// When the newest answered message was sent, on the leader's clock; zero before the first answer of the term.
     package var answeredSentAt: Instant
+    package var room: RoomLevel
   }
 
   /// Ascending by member; empty at anybody but the leader.
@@ -214,7 +217,17 @@ extension RaftGroup {
     (leadership?.followers ?? []).map {
       FollowerStatus(
         member: $0.member, match: $0.match, next: $0.next, isProbing: $0.isProbing, inflightBytes: $0.inflightBytes,
-        answeredSentAt: $0.answeredSentAt)
+        answeredSentAt: $0.answeredSentAt, room: $0.room)
+    }
+  }
+
+  /// At the leader, of the other voters heard from within `quorumTimeout`: what each said of its room.
+  package func forEachVoterHeard(_ body: (Member, RoomLevel) -> Void) {
+    for follower in leadership?.followers ?? [] {
+      guard configuration.isVoter(follower.member), follower.answeredSentAt > .zero,
+        follower.answeredSentAt + settings.quorumTimeout >= clock
+      else { continue }
+      body(follower.member, follower.room)
     }
   }
 }

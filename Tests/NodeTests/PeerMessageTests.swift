@@ -31,7 +31,7 @@ enum PeerSamples {
     .appendReply(
       AppendReply(
         outcome: .rejected(previousIndex: LogIndex(7), hintIndex: LogIndex(3), hintTerm: Term(2)), sentAt: .zero,
-        readRound: 0)),
+        readRound: 0, room: .exhausted)),
     .timeoutNow(target: b),
   ]
 
@@ -151,11 +151,11 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
     let head: [UInt8] = [
       1, 0, 0, 0, 0, 1, 1, 0x11, 0x11, 0, 0, 0, 0, 0, 0, 2, 0x55, 0x55, 0x44, 0x44, 0x33, 0x33, 0x22, 0x22, 0xAC, 0x02,
     ]
-    // Kind, accepted, match, received, sent at, round.
-    let accepted = head + [6, 1, 8, 9, 77, 0, 0, 0, 0, 0, 0, 0, 4]
+    // Kind, accepted, match, received, sent at, round, room.
+    let accepted = head + [6, 1, 8, 9, 77, 0, 0, 0, 0, 0, 0, 0, 4, 0]
     #expect(encoded([PeerSamples.raft(PeerSamples.raftBodies[5])]) == accepted.withLength())
-    // Kind, rejected, previous index, hint index, hint term, sent at, round.
-    let rejected = head + [6, 2, 7, 3, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    // Kind, rejected, previous index, hint index, hint term, sent at, round, room.
+    let rejected = head + [6, 2, 7, 3, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]
     #expect(encoded([PeerSamples.raft(PeerSamples.raftBodies[6])]) == rejected.withLength())
   }
 
@@ -173,7 +173,7 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
 
   /// Those of every kind that stand in no other test: any byte that changes changes this.
   @Test func allSamplesHaveTheirGoldenChecksum() {
-    #expect(crc32c(encoded(PeerSamples.all)) == 0x1c8b_a38a)
+    #expect(crc32c(encoded(PeerSamples.all)) == 0xfb4d_7bf6)
   }
 
   @Test func aTruncatedPayloadIsRefusedAtEveryLength() {
@@ -233,6 +233,12 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
       entries: [Entry(index: LogIndex(1), term: Term(1), kind: .noop, payload: [])], commit: .zero, heldByAll: .zero,
       sentAt: .zero, readRound: 0)
     #expect(throws: DecodeError.self) { try PeerMessage.decodeAll(encoded([PeerSamples.raft(.append(append))])) }
+  }
+
+  @Test func anUnknownLevelOfRoomIsRefused() {
+    var bytes = encoded([PeerSamples.raft(PeerSamples.raftBodies[5])])
+    bytes[bytes.count - 1] = 3
+    #expect(throws: DecodeError.self) { try PeerMessage.decodeAll(bytes) }
   }
 
   @Test func termsBeyondEveryElectionAreRefused() {

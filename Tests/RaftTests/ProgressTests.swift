@@ -55,8 +55,8 @@ import Testing
 
   @Test func lateAnswersDoNotTakeBackTime() {
     var progress = replicating
-    progress.heard(sentAt: Instant(nanoseconds: 9), readRound: 3)
-    progress.heard(sentAt: Instant(nanoseconds: 7), readRound: 2)
+    progress.heard(sentAt: Instant(nanoseconds: 9), readRound: 3, room: .ample)
+    progress.heard(sentAt: Instant(nanoseconds: 7), readRound: 2, room: .ample)
     #expect(progress.answeredSentAt == Instant(nanoseconds: 9) && progress.answeredRound == 3)
   }
 }

@@ -3,6 +3,7 @@
 //     cluster N [leases=off] [apply=manual] [cache= append= unapplied= inflight=]     advance MS     tick N
 //     timeout N (clock to its deadline, then tick)      elect N, win N [among=1,2]     stabilize [loud] [among=1,2]
 //     propose N TEXT   propose-large N BYTES   read N ID   lease N   transfer N TO   unreachable N TO   apply N INDEX
+//     room N LEVEL (ample, scarce, exhausted)
 //     persist N [through=ORDER]   load N [failing]   crash N [keeping=ORDERS]   start N   status [N]
 //     deliver, drop, duplicate [1->2] [KIND] [nth=]     send 1->2 KIND term= … (a message out of nowhere)
 
@@ -59,6 +60,8 @@ extension ScriptWorld {
     case "lease": runLease(line)
     case "transfer": step(line.replica(0), .transferRequested(member(line.replica(1))))
     case "unreachable": step(line.replica(0), .unreachable(member(line.replica(1))))
+    case "room":
+      step(line.replica(0), .roomChanged(["scarce": .scarce, "exhausted": .exhausted][line.words[1]] ?? .ample))
     case "load": runLoad(line)
     case "apply": apply(line.replica(0), LogIndex(UInt64(line.words[1]) ?? 0))
     case "crash": crash(line.replica(0), keeping: Int(line.number("keeping") ?? 0))

@@ -43,7 +43,7 @@ extension Append {
 
 extension AppendReply {
   var text: String {
-    let round = readRound == 0 ? "" : " round=\(readRound)"
+    let round = (readRound == 0 ? "" : " round=\(readRound)") + (room == .ample ? "" : " room=\(room)")
     switch outcome {
     case .accepted(let match, let received): return "accepted match=\(match) received=\(received)\(round)"
     case .rejected(let previous, let index, let term):
