@@ -219,6 +219,25 @@ extension Journal {
     return UInt64(more) * settings.segmentBytes + (phase == .opening ? 0 : segments.current?.room ?? 0)
   }
 
+  /// Bytes that may still be written, as far as is known: on a disk without room only what is made already. What waits to be
+  /// written is taken off.
+  package var roomBytes: UInt64 {
+    let there = prepareAgainAt == nil ? freeBytes : madeBytes
+    return there - min(there, UInt64(waitingBytes))
+  }
+
+  private var madeBytes: UInt64 {
+    let spare: UInt64 = if case .ready = files.spare { settings.segmentBytes } else { 0 }
+    let free = files.free.reduce(0) { $0 + ($1.bytes == settings.segmentBytes ? $1.bytes : 0) }
+    return (segments.current?.room ?? 0) + spare + free
+  }
+
+  /// With less no more entries are taken: what is left is for terms, votes and what frees a segment.
+  private var roomMin: UInt64 { settings.logBytesMax / 64 }
+  package var takesEntries: Bool { canAppend && !isStalled && roomBytes >= roomMin }
+  /// Whether there is room for commands that make room. Clients' writes are refused earlier (`shortage`).
+  package var takesDeletes: Bool { canAppend && !isStalled && roomBytes >= roomMin + settings.segmentBytes / 8 }
+
   /// Why client writes are to be refused with disk-full.
   package var shortage: Shortage? {
     if prepareAgainAt != nil { return .disk }

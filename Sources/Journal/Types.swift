@@ -132,6 +132,8 @@ package enum Shortage: Equatable, Sendable {
   case cap
   /// The disk has no room for what must grow.
   case disk
+  /// The pages fill what they may take. Said by who keeps pages; the journal never does.
+  case pages
 }
 
 /// Where and how the world failed the journal.

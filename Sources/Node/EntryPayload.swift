@@ -23,6 +23,7 @@ package struct EntryBuilder: Sendable {
   package init() {}
 
   package var isEmpty: Bool { count == 0 }
+  package var byteCount: Int { count == 0 ? 0 : writer.count }
 
   /// False when the command must go into the next entry.
   package func hasRoom(for command: [UInt8]) -> Bool {

@@ -5,6 +5,14 @@ import Tables
 
 // Committed entries, applied in order, command by command, a turn's share at a time.
 
+/// What the next command waits for.
+enum ApplyStall: Equatable {
+  /// Frames: a checkpoint gives some back.
+  case memory
+  /// Pages: two checkpoints free those that the superblocks hold, or the file grows.
+  case room
+}
+
 extension Node {
   /// What a command counts for beside its bytes, in bytes: a row of 1 KiB takes about twice the time of one of 100 bytes.
   private static let commandCost = 1 << 10
@@ -15,7 +23,7 @@ extension Node {
     return canApply && replica.nextCommitted != nil
   }
 
-  private var canApply: Bool { fault == nil && !isClosing && pages.apply == nil && !isApplyStalled }
+  private var canApply: Bool { fault == nil && !isClosing && pages.apply == nil && applyStall == nil }
 
   /// Applies what is committed until a page is missing or the turn's share is used up. Each command is applied whole.
   func applyCommitted() {
@@ -84,10 +92,12 @@ extension Node {
   private func applyCommand(_ entry: Entry, _ range: Range<Int>, _ ordinal: UInt32) -> Tables.Reply? {
     let version = Timestamp(index: entry.index, ordinal: ordinal)
     do throws(PrepareFailure) {
-      return try entry.payload.withBytes { raw throws(PrepareFailure) in
+      let outcome = try entry.payload.withBytes { raw throws(PrepareFailure) in
         try replica.machine.apply(
           UnsafeRawBufferPointer(rebasing: raw[range]), version: version, store: store)
       }
+      checkpoint.countForRoom = 0
+      return outcome
     } catch {
       waitToApply(error)
       return nil
@@ -100,7 +110,7 @@ extension Node {
       load(missing)
       pages.apply = missing.page
     case .outOfMemory: stallForMemory()
-    case .diskFull: isApplyStalled = true
+    case .diskFull: applyStall = .room
     }
   }
 

@@ -14,9 +14,7 @@ struct CheckpointState {
   var logBytesAtBegin: UInt64 = 0
   /// What the checkpoint under way holds.
   var frozen: ReplicaRecord?
-  /// The page file could not grow for want of room on the disk.
-  var awaitsRoom = false
-  /// When that is to be tried again.
+  /// When a page file that could not grow for want of room on the disk is tried again.
   var growAgainAt = Instant.never
   /// All pages are written; the superblock waits for the log.
   var awaitsLog = false
@@ -28,6 +26,8 @@ struct CheckpointState {
   var paceAt = Instant.never
   /// When the last one began; at first, when the node was opened.
   var begunAt: Instant
+  /// Checkpoints that ended since the next command found no room for its pages.
+  var countForRoom = 0
   /// Memory ran out: the next command is tried again once no more pages than these are frozen.
   var frozenToApply: Int?
 
@@ -49,10 +49,20 @@ extension Node {
     let logBytes = journal.statistics.bytesWritten - checkpoint.logBytesAtBegin
     guard
       logBytes > 0 && logBytes >= settings.limits.checkpointLogBytes
-        || store.statistics.dirtyPages > store.dirtyPagesMax || isApplyStalled
-        || isLogLong
+        || store.statistics.dirtyPages > store.dirtyPagesMax || isLogLong || store.room.wantsCheckpoint
+        || stallWantsCheckpoint
     else { return }
     beginCheckpoint()
+  }
+
+  /// What a superblock speaks of is not reused before the next but one is durable: two checkpoints give back all that can be,
+  /// and more of them only take pages.
+  private var stallWantsCheckpoint: Bool {
+    switch applyStall {
+    case nil: false
+    case .memory: true
+    case .room: !store.isGrowing && checkpoint.countForRoom < 2
+    }
   }
 
   /// A checkpoint, or the one behind it, would let segments go, as far as no other node needs them.
@@ -72,7 +82,7 @@ extension Node {
       configurationIndex: configuration.index, configuration: configuration.configuration,
       hardState: replica.raft.hardState)
     do throws(PrepareFailure) {
-      try store.prepareShard(replica.shard)
+      try store.prepareCheckpoint(replica.shard)
       store.setMetadata(replica.shard, record.encoded())
       store.endWrite()
     } catch {
@@ -96,7 +106,22 @@ extension Node {
     var orders: [CheckpointEffect] = []
     store.step(event, into: &orders)
     takeCheckpointOrders(orders)
+    if case .grown = event, applyStall == .room { applyAgain() }
     goOnApplying()
+  }
+
+  /// Lets the page file grow ahead of need, or gives back what it does not need.
+  func resizeStore() {
+    guard isOpen else { return }
+    var orders: [CheckpointEffect] = []
+    store.resizeWhenDue(into: &orders)
+    if !orders.isEmpty { takeCheckpointOrders(orders) }
+  }
+
+  private func applyAgain() {
+    checkpoint.frozenToApply = nil
+    applyStall = nil
+    applyCommitted()
   }
 
   /// Tries to grow the page file again when it is time to.
@@ -109,13 +134,8 @@ extension Node {
   private func takeCheckpointOrders(_ orders: [CheckpointEffect]) {
     for order in orders {
       switch order {
-      case .grow: effects.checkpoint.append(order)
-      case .awaitRoom:
-        checkpoint.awaitsRoom = true
-        checkpoint.growAgainAt = now + settings.limits.growAgainAfter
-      case .writePage, .sync, .writeSuperblock:
-        checkpoint.awaitsRoom = false
-        effects.checkpoint.append(order)
+      case .grow, .shrink, .writePage, .sync, .writeSuperblock: effects.checkpoint.append(order)
+      case .awaitRoom: checkpoint.growAgainAt = now + settings.limits.growAgainAfter
       case .awaitLog: checkpoint.awaitsLog = true
       case .finished: checkpointFinished()
       case .failed(let failure): checkpointFailed(failure)
@@ -143,11 +163,8 @@ extension Node {
     statistics.checkpoints += 1
     effects.notices.append(.checkpointFinished(applied: frozen.appliedIndex, pages: store.statistics.pages))
     journalStep(.checkpointed(replica.shard, older.appliedIndex, older.hardState))
-    if isApplyStalled {
-      checkpoint.frozenToApply = nil
-      isApplyStalled = false
-      applyCommitted()
-    }
+    if applyStall == .room { checkpoint.countForRoom += 1 }
+    if applyStall != nil { applyAgain() }
   }
 
   /// Nothing is lost: the log holds everything since the last checkpoint. But nobody knows what the disk holds of this
@@ -164,7 +181,7 @@ extension Node {
 extension Node {
   /// The store has no frames for the next command. Pages that a checkpoint has written give some back.
   func stallForMemory() {
-    isApplyStalled = true
+    applyStall = .memory
     awaitFrames()
   }
 
@@ -174,10 +191,10 @@ extension Node {
   private static let framesToApply = 64
 
   private func goOnApplying() {
-    guard isApplyStalled, let frozen = checkpoint.frozenToApply, store.statistics.frozenPages <= frozen else { return }
-    checkpoint.frozenToApply = nil
-    isApplyStalled = false
-    applyCommitted()
+    guard applyStall == .memory, let frozen = checkpoint.frozenToApply, store.statistics.frozenPages <= frozen else {
+      return
+    }
+    applyAgain()
   }
 
   private func setPace() {
@@ -198,7 +215,8 @@ extension Node {
     let facts = CheckpointPace.Facts(
       now: now, logBytes: journal.statistics.bytesWritten, dirtyPages: store.statistics.dirtyPages,
       dirtyPagesMax: store.dirtyPagesMax)
-    let due = isApplyStalled || isLogLong ? pace.pages : pace.due(facts, settings.limits)
+    let isHurried = applyStall != nil || isLogLong || store.room.isTight
+    let due = isHurried ? pace.pages : pace.due(facts, settings.limits)
     if due < pace.pages { checkpoint.paceAt = now + settings.limits.checkpointPaceStep }
     var orders: [CheckpointEffect] = []
     store.allowWrites(due, into: &orders)

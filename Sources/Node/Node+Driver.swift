@@ -44,8 +44,7 @@ extension Node {
   package var openedStart: OpenedStart? { journal.openedStart }
   package var journalStatistics: JournalStatistics { journal.statistics }
   package var storeStatistics: StoreStatistics { store.statistics }
-  /// Why writes are refused with disk-full.
-  package var shortage: Shortage? { checkpoint.awaitsRoom ? .disk : journal.shortage }
+  package var storeRoom: StoreRoom { store.room }
   /// For observers of the simulation.
   package var raft: RaftGroup { replica.raft }
   package var appliedIndex: LogIndex { replica.appliedIndex }

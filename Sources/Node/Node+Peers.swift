@@ -131,23 +131,13 @@ extension Node {
     case .raft(let raft):
       // The link says who speaks; a message in another's name is not that node's.
       guard raft.from.node == node, raft.to == settings.me, raft.shard == replica.shard else { return }
-      stepRaft(.received(withinSpace(raft)))
+      noteRoom()
+      stepRaft(.received(raft))
     case .forward(let id, let remaining, let operation):
       receivedForward(id: id, remaining: remaining, operation, from: node)
     case .forwardReply(let id, let outcome): receivedForwardReply(id: id, outcome, from: node)
     case .statusRequest(let id): send(.statusReply(id: id, ownStatus()), to: node)
     case .statusReply(let id, let status): receivedStatus(id: id, status, from: node)
     }
-  }
-
-  /// A log without room takes no more entries; the message still counts as the leader's heartbeat. Earlier, when the log
-  /// is merely full for clients, Raft's own entries must go on: without them nothing commits and nothing is ever freed.
-  private func withinSpace(_ message: RaftMessage) -> RaftMessage {
-    let hasRoom = journal.canAppend && !journal.isStalled && journal.freeBytes >= journal.capBytes / 64
-    guard !hasRoom, case .append(var append) = message.body, !append.entries.isEmpty else { return message }
-    append.entries = []
-    var copy = message
-    copy.body = .append(append)
-    return copy
   }
 }

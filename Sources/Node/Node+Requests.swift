@@ -190,13 +190,4 @@ extension Problem {
   static func outcomeUnknown(_ why: String) -> Problem {
     Problem(.outcomeUnknown, "\(why) Read the row to find out whether it was executed.")
   }
-  static func diskFull(_ shortage: Shortage, on node: NodeID) -> Problem {
-    switch shortage {
-    case .cap:
-      Problem(
-        .diskFull,
-        "The log is full and is kept until every node has it: `fscluster status` shows which node lags. Bring it back.")
-    case .disk: Problem(.diskFull, "The disk of \(node) has no room. Make room: writes go on by themselves.")
-    }
-  }
 }

@@ -77,6 +77,7 @@ extension Node {
     case .cap:
       limits.append("\(settings.me.node): the log is full (\(journal.liveBytes) bytes); writes are refused (disk-full)")
     case .disk: limits.append("\(settings.me.node): the disk has no room; writes are refused (disk-full)")
+    case .pages: limits.append("\(settings.me.node): the data fill disk-limit; writes are refused (disk-full)")
     case nil: break
     }
     let behind = replica.raft.lastIndex.rawValue - min(replica.raft.lastIndex, replica.raft.heldByAll).rawValue

@@ -72,7 +72,7 @@ extension Node {
   }
 
   private func append(_ handle: RequestHandle) {
-    if let shortage { return finish(handle, Reply(.diskFull(shortage, on: settings.me.node))) }
+    if let problem = wantOfRoom() { return finish(handle, Reply(problem)) }
     guard journal.canAppend else {
       statistics.overloaded += 1
       return finish(handle, Reply(.overloaded))
@@ -120,9 +120,9 @@ extension Node {
   func proposePurge() {
     // Asked at the end of each turn, with nearly always nothing to do: the cheap question first.
     guard let table = replica.machine.catalog.dropped.first else { return }
-    guard replica.isLeader, !replica.purgeInFlight, !replica.raft.isTransferring, shortage == nil else { return }
+    guard replica.isLeader, !replica.purgeInFlight, !replica.raft.isTransferring, hasRoomForOwnWork else { return }
     replica.purgeInFlight = true
-    commands.purge(table)
+    commands.purge(table, rows: purgeRows)
     if !replica.batch.hasRoom(for: commands.bytes) { proposeBatch() }
     replica.batch.append(commands.bytes)
     replica.batchHandles.append(nil)
@@ -134,7 +134,7 @@ extension Node {
   func proposeAdvance() {
     guard now >= replica.advanceAt, replica.isLeader else { return }
     replica.advanceAt = now + settings.advanceInterval
-    guard !replica.raft.isTransferring, !replica.advanceInFlight, shortage == nil else { return }
+    guard !replica.raft.isTransferring, !replica.advanceInFlight, hasRoomForOwnWork else { return }
     let elapsed = replica.takeElapsed(now)
     guard isHistoryAging else { return }
     replica.advanceInFlight = true

@@ -68,8 +68,9 @@ package final class Node {
   var isClosing = false
   var isDraining = false
   var drainReported = false
-  /// The store has no room for the next command: a checkpoint must end first.
-  var isApplyStalled = false
+  /// The store cannot take the next command now.
+  var applyStall: ApplyStall?
+  var room = RoomState()
   /// How much of `NodeLimits.applyBytesMax` this turn has left.
   var applyRoom: Int
   /// What the journal was last told to be held by every voter.
@@ -167,9 +168,12 @@ package final class Node {
         proposeAdvance()
         beginCheckpointWhenDue()
         paceCheckpoint()
+        resizeStore()
       }
       journal.flush(at: now, into: &journalEffects)
       takeJournalResults()
+      noteRoom()
+      noteVotersRoom()
       tellShortage()
     }
     applyRoom = settings.limits.applyBytesMax

@@ -62,6 +62,8 @@ package enum Notice: Equatable, Sendable {
   case checkpointFinished(applied: LogIndex, pages: Int)
   case checkpointFailed(String)
   case undecodable(from: NodeID, String)
+  /// This leader has no room, and offers the leadership to a node that has.
+  case handsOver(ShardID, to: NodeID)
   /// Writes are refused, and why; nil: they are taken again.
   case shortage(Shortage?)
 }

@@ -67,6 +67,8 @@ extension Node {
     _ settings: NodeSettings, identity: StoreIdentity, boot: Boots.Boot, opened: OpenedStart?, files: some LaneFiles,
     storeLimits: StoreLimits, journalSettings: JournalSettings, now: Instant
   ) throws(OpenRefusal) -> Node {
+    var storeLimits = storeLimits
+    storeLimits.reservesRoom = true
     let store = try openStore(files, identity, storeLimits)
     let shard = onlyShard
     let record = try loading(store, files) { () throws(PageMissing) in try store.metadata(shard) }
@@ -211,7 +213,7 @@ private func writeCheckpoint(of store: Store, to image: inout [UInt8]) {
     case .writeSuperblock(let page, let offset):
       image.replaceSubrange(Int(offset)..<Int(offset) + Store.pageBytes, with: store.bytes(of: page))
       store.step(.superblockWritten, into: &orders)
-    case .awaitRoom, .finished, .failed: break
+    case .shrink, .awaitRoom, .finished, .failed: break
     }
   }
 }

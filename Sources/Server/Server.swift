@@ -242,12 +242,21 @@ package final class Server {
   private func perform(_ effect: CheckpointEffect) {
     switch effect {
     case .grow(let bytes): pageFile.grow(to: bytes)
+    case .shrink(let bytes): shrink(to: bytes)
     case .writePage(let page, let offset): pageFile.write(page, node.bytes(of: page), at: offset)
     case .sync: pageFile.synchronize()
     case .writeSuperblock(let page, let offset): pageFile.writeSuperblock(page, node.bytes(of: page), at: offset)
     case .awaitRoom, .awaitLog, .finished, .failed:
       preconditionFailure("the node keeps what the store says to it")
     }
+  }
+
+  /// A file that stays longer than it needs to be does no harm.
+  private func shrink(to bytes: UInt64) {
+    do throws(SystemError) { try pageFile.shrink(to: bytes) } catch {
+      log.warning("the page file could not be shortened", metadata: ["reason": "\(error)"])
+    }
+    inbox.put(.checkpoint(.shrunk))
   }
 
   private func report(_ notice: Notice) {
@@ -266,6 +275,9 @@ package final class Server {
     case .undecodable(let node, let text):
       log.error("a peer's payload cannot be read", metadata: ["peer": "\(node)", "reason": "\(text)"])
     case .shortage(.cap): log.warning("the log is full: writes are refused until every node has it")
+    case .handsOver(let shard, let node):
+      log.info("has no room and hands over", metadata: ["shard": "\(shard)", "to": "\(node)"])
+    case .shortage(.pages): log.warning("the data fill disk-limit: writes are refused until rows are deleted")
     case .shortage(.disk): log.warning("the disk has no room: writes are refused until it has")
     case .shortage(nil): log.info("writes are taken again")
     }

@@ -5,6 +5,7 @@ import Store
 /// A checkpoint's order under way.
 enum CheckpointWrite {
   case grow(UInt64)
+  case shrink(UInt64)
   case page(PageID, offset: UInt64, bytes: [UInt8])
   case sync
   case superblock(offset: UInt64, bytes: [UInt8])
@@ -14,10 +15,14 @@ extension Simulation {
   func performCheckpoint(_ order: CheckpointEffect, of machine: Machine) {
     guard let node = machine.node else { return }
     if !machine.isCheckpointing, !node.isBetweenEntries { counters.count(.checkpointInEntry) }
-    machine.isCheckpointing = true
+    switch order {
+    case .grow, .shrink: break
+    default: machine.isCheckpointing = true
+    }
     checkpointOrdered(machine)
     switch order {
     case .grow(let bytes): complete(.checkpointWrite(.grow(bytes)), of: machine)
+    case .shrink(let bytes): complete(.checkpointWrite(.shrink(bytes)), of: machine)
     case .writePage(let page, let offset):
       complete(.checkpointWrite(.page(page, offset: offset, bytes: [UInt8](node.bytes(of: page)))), of: machine)
     case .sync: complete(.checkpointWrite(.sync), of: machine)
@@ -35,6 +40,9 @@ extension Simulation {
     case .grow(let bytes):
       machine.disk.create(Machine.pagesName, bytes: Int(bytes))
       tell(machine, .checkpoint(.grown))
+    case .shrink(let bytes):
+      machine.disk.shrink(Machine.pagesName, to: Int(bytes))
+      tell(machine, .checkpoint(.shrunk))
     case .page(let page, let offset, let bytes):
       machine.disk.write(Machine.pagesName, offset: offset, bytes, durable: false)
       tell(machine, .checkpoint(.written(page)))

@@ -69,6 +69,13 @@ struct VirtualDisk {
     files[index].bytes.replaceSubrange(start..<start + bytes.count, with: bytes)
   }
 
+  /// What was not synced behind the new end is nobody's any more.
+  mutating func shrink(_ name: String, to count: Int) {
+    guard let index = index(name), files[index].bytes.count > count else { return }
+    files[index].undo.removeAll { $0.offset + $0.old.count > count }
+    files[index].bytes.removeLast(files[index].bytes.count - count)
+  }
+
   mutating func sync(_ name: String) {
     guard let index = index(name) else { return }
     files[index].undo.removeAll()

@@ -25,6 +25,8 @@ package enum CheckpointEvent: Hashable, Sendable {
   case logDurable
   /// The superblock is written and durable.
   case superblockWritten
+  /// The file has no more bytes than `.shrink` ordered, or could not be shortened, which does no harm.
+  case shrunk
   /// A while has passed since `.awaitRoom`.
   case growAgain
   /// The order of this kind failed with this errno.
@@ -35,6 +37,8 @@ package enum CheckpointEvent: Hashable, Sendable {
 package enum CheckpointEffect: Hashable, Sendable {
   /// Make the file at least so many bytes long.
   case grow(fileBytes: UInt64)
+  /// Cut the file off behind so many bytes. Nothing there is needed.
+  case shrink(fileBytes: UInt64)
   /// The disk has no room for that: say `.growAgain` after a while.
   case awaitRoom
   /// Write `bytes(of: page)` at this offset of the file.
@@ -128,6 +132,7 @@ extension Store {
   /// An order of this checkpoint has completed or failed.
   package func step(_ event: CheckpointEvent, into effects: inout [CheckpointEffect]) {
     if case .failed = checkpoint.state { return }
+    if resized(event, into: &effects) { return }
     switch (event, checkpoint.state) {
     case (.failed(.grow, let errno), .growing) where meansNoRoom(errno):
       become(.awaitingRoom, .awaitRoom, into: &effects)
@@ -166,6 +171,7 @@ extension Store {
   }
 
   private func growOrWrite(into effects: inout [CheckpointEffect]) {
+    precondition(!limits.reservesRoom || space.pointee.pageCount <= filePages, "pages are taken where there is room")
     guard space.pointee.pageCount > filePages else { return startWriting(into: &effects) }
     let steps = (space.pointee.pageCount - filePages + limits.growPages - 1) / limits.growPages
     filePages = UInt32(min(UInt64(filePages) + UInt64(steps) * UInt64(limits.growPages), UInt64(limits.pagesMax)))
@@ -220,6 +226,7 @@ extension Store {
   private func finish(into effects: inout [CheckpointEffect]) {
     space.pointee.frozenIsDurable()
     durableEpoch = checkpoint.epoch
+    resize.durablePages = (checkpoint.superblock?.pageCount ?? 0, resize.durablePages.newest)
     become(.idle, .finished(durableEpoch), into: &effects)
   }
 }

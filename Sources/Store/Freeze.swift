@@ -9,6 +9,7 @@ extension Store {
   /// What is there now becomes the checkpoint's, and the next epoch begins.
   func freeze() {
     changeCount &+= 1
+    space.pointee.trim()
     for state in shardStates where state.pointee.touched == epoch { writeRecord(of: state) }
     moveBitmaps()
     checkpoint.superblock = superblockOfNow()

@@ -23,6 +23,9 @@ package struct StoreLimits: Sendable {
   package var pagesMax: UInt32
   /// The file grows by so many pages at a time.
   package var growPages: UInt32 = 1_024
+  /// The file is made larger ahead of need, and pages are taken only where it has room on the disk already. So a disk without
+  /// room is met while there is a reserve, and never by a checkpoint. The driver calls `resizeWhenDue`.
+  package var reservesRoom = false
   /// Page writes of a checkpoint that may be in flight.
   package var writesInFlightMax = 32
   package var memory = FrameMemory.plain
@@ -49,8 +52,10 @@ package struct StoreLimits: Sendable {
 
 /// Counts at one moment. Pages and frames are 16 KiB each.
 package struct StoreStatistics: Equatable, Sendable {
-  /// Pages of the file below the highest one ever used, superblocks included.
+  /// Pages of the file up to the highest one in use, superblocks included.
   package var pages: Int
+  /// Pages that the file has room for.
+  package var filePages: Int
   /// Pages of the newest trees.
   package var livePages: Int
   /// Pages that the two superblocks still need and the newest trees do not.

@@ -15,7 +15,7 @@ struct Space {
   private(set) var live: UnsafeMutablePointer<UInt64>
   private(set) var busy: UnsafeMutablePointer<UInt64>
   private var wordCount = 0
-  /// One above the highest page ever used.
+  /// One above the highest page in use when it was last trimmed, or taken since.
   private(set) var pageCount: UInt32
   private(set) var liveCount = 2
   private(set) var owedCount = 0
@@ -157,6 +157,16 @@ extension Space {
     owedCount -= freedOlder.count
     freedOlder.removeAll(keepingCapacity: true)
     swap(&freedOlder, &freedFrozen)
+  }
+
+  /// Gives up the free pages behind all others: what comes is to be smaller.
+  mutating func trim() {
+    guard awaited.isEmpty else { return }
+    var word = Int(pageCount - 1) / 64
+    while busy[word] == 0 { word -= 1 }
+    let count = UInt32(word * 64 + 64 - busy[word].leadingZeroBitCount)
+    freeCount -= Int(pageCount - count)
+    pageCount = count
   }
 
   /// Writes the bits of bitmap page `index` into its content.

@@ -71,7 +71,17 @@ extension Store {
       try requireSpace()
       _ = try find(shard)
     }
-    try prepareRecord(shard)
+    try prepareRecord(shard, keepsFree: limits.deleteHeadroomPages)
+  }
+
+  /// Prepares `setMetadata` for a checkpoint, which may use the last pages: it is what makes others free.
+  package func prepareCheckpoint(_ shard: ShardID) throws(PrepareFailure) {
+    isBatchOpen = true
+    try missing { () throws(PageMissing) in
+      try requireSpace()
+      _ = try find(shard)
+    }
+    try prepareRecord(shard, keepsFree: 0)
   }
 
   /// The batch is over, done or given up: everything is unpinned.
@@ -91,18 +101,18 @@ extension Store {
     }
     guard let state else { preconditionFailure("rows are written to shards that exist") }
     if state.pointee.touched != epoch, state.pointee.preparedRound != round {
-      try prepareRecord(shard)
+      try prepareRecord(shard, keepsFree: limits.deleteHeadroomPages)
       state.pointee.preparedRound = round
     }
     return state.pointee.tree
   }
 
-  private func prepareRecord(_ shard: ShardID) throws(PrepareFailure) {
+  private func prepareRecord(_ shard: ShardID, keepsFree: Int) throws(PrepareFailure) {
     var key = shard.rawValue.bigEndian
     try missing { () throws(PageMissing) in
       try withUnsafeBytes(of: &key) { bytes throws(PageMissing) in try pinPath(directory, bytes, forDelete: true) }
     }
-    try reserve(Int(directory.pointee.height) + 2, keepsFree: limits.deleteHeadroomPages)
+    try reserve(Int(directory.pointee.height) + 2, keepsFree: keepsFree)
   }
 
   @inline(__always) private func missing<T>(_ body: () throws(PageMissing) -> T) throws(PrepareFailure) -> T {
@@ -169,7 +179,10 @@ extension Store {
     let staying = dirtyCount + frozenCount + pinnedCount
     guard staying + new + headroomFrames <= limits.framesMax else { throw .outOfMemory }
     let forFreeze = space.pointee.bitmapCount + 2 * touchedCount
-    guard new + forFreeze + keepsFree <= space.pointee.available(pagesMax: limits.pagesMax) else { throw .diskFull }
+    guard new + forFreeze + keepsFree <= space.pointee.available(pagesMax: pageLimit) else {
+      resize.needed = max(resize.needed, new + forFreeze + keepsFree)
+      throw .diskFull
+    }
     reservedCount += need
   }
 }
@@ -177,7 +190,7 @@ extension Store {
 extension StoreLimits {
   func headroomPages(forDelete: Bool) -> Int { forDelete ? deleteHeadroomPages : putHeadroomPages }
   /// Pages that deletes and checkpoints may still take when writes are refused.
-  var putHeadroomPages: Int { deleteHeadroomPages + Int(pagesMax) / 32 }
+  var putHeadroomPages: Int { deleteHeadroomPages + reservePages }
   /// Pages that checkpoints may still take when deletes are refused.
   var deleteHeadroomPages: Int { 64 }
 }

@@ -49,7 +49,8 @@ import Primitives
 ///
 /// **What it does not do.** The freeze itself goes over all dirty pages at once, to list them. Eviction does not tell a scan
 /// from other readers. Reservations are for the worst case: a put reserves a split of every level, so a batch of 1000 wants
-/// some 6000 frames of budget. The file does not shrink. A dropped shard must be empty. Keys are stored whole (the shared
+/// some 6000 frames of budget. A live page that nobody changes keeps the file as long as its
+/// place is high. A dropped shard must be empty. Keys are stored whole (the shared
 /// prefix only speeds up the search). Versions and encryption are not here. A page is checked when it comes in, each by
 /// itself; pages that are sound and wired wrongly under right checksums (two parents of one child) are found by
 /// `verifyStore` and may trap here.
@@ -88,7 +89,11 @@ package final class Store {
   package internal(set) var durableEpoch: Epoch
   /// Set when one superblock was damaged at opening. The other one was good.
   package let damagedSuperblock: SuperblockProblem?
+  /// Pages that the file has room for; with `reservesRoom` no others are taken.
   var filePages: UInt32
+  /// What the file may grow to.
+  let pagesCap: UInt32
+  var resize = FileResize()
   var checkpoint: Checkpoint
   let superblockFrame: UnsafeMutableRawPointer
 
@@ -105,12 +110,15 @@ package final class Store {
     durableEpoch = newest.epoch
     damagedSuperblock = choice.problem
     filePages = UInt32(min(fileBytes / UInt64(Page.byteCount), UInt64(UInt32.max)))
+    let pageCount = max(newest.pageCount, choice.older?.pageCount ?? 0)
+    pagesCap = limits.cap(pagesNow: pageCount)
+    resize.durablePages = (newest.pageCount, choice.older?.pageCount ?? 0)
     space = .allocate(capacity: 1)
     space.initialize(to: Space(newest: newest, older: choice.older))
     checkpoint = Checkpoint()
     frames = .allocate(capacity: 1)
     frames.initialize(to: FrameArenas(limits))
-    let tableCount = Store.tableCapacity(for: newest.pageCount)
+    let tableCount = Store.tableCapacity(for: pageCount)
     state = .allocate(capacity: 1)
     state.initialize(to: StoreState(epoch: newest.epoch.next, tableCount: tableCount))
     missRandom = SeededRandom(seed: limits.missSeed)
@@ -149,7 +157,8 @@ package final class Store {
 
   package var statistics: StoreStatistics {
     StoreStatistics(
-      pages: Int(space.pointee.pageCount), livePages: space.pointee.liveCount, garbagePages: space.pointee.owedCount,
+      pages: Int(space.pointee.pageCount), filePages: Int(filePages), livePages: space.pointee.liveCount,
+      garbagePages: space.pointee.owedCount,
       freePages: space.pointee.freeCount, residentPages: residentCount, dirtyPages: dirtyCount,
       frozenPages: frozenCount,
       frameBytes: frames.pointee.allocatedCount * Page.byteCount)

@@ -11,7 +11,7 @@
 //     46      2      count of bitmap pages, at most 1000
 //     48      8      incarnation of the node's directory
 //     56      8      data directory id
-//     64      4      pages of the file that were ever used
+//     64      4      pages of the file, up to the highest one in use
 //     68      4      height of the directory tree
 //     72      16     pointer to its root, all zero when it is empty
 //     88      8      rows of the directory: shards
@@ -179,13 +179,13 @@ struct SuperblockChoice {
   var older: Superblock?
   var problem: SuperblockProblem?
 
-  init(_ newest: Superblock, after older: Superblock) {
+  init(_ newest: Superblock, after older: Superblock, fileBytes: UInt64) {
     self.newest = newest
-    // A file does not shrink: what the newer one has room for, the older one has not gone beyond.
-    if older.pageCount <= newest.pageCount {
+    // A file is not cut off before what either has.
+    if UInt64(older.pageCount) * UInt64(Page.byteCount) <= fileBytes {
       self.older = older
     } else {
-      problem = .field("more pages than the newer superblock knows")
+      problem = .field("more pages than the file has")
     }
   }
 
@@ -203,7 +203,8 @@ func chooseSuperblock(
   let choice: SuperblockChoice
   switch (a, b) {
   case (.success(let x), .success(let y)):
-    choice = x.epoch > y.epoch ? SuperblockChoice(x, after: y) : SuperblockChoice(y, after: x)
+    let (newest, older) = x.epoch > y.epoch ? (x, y) : (y, x)
+    choice = SuperblockChoice(newest, after: older, fileBytes: fileBytes)
   case (.success(let good), .failure(let problem)), (.failure(let problem), .success(let good)):
     choice = SuperblockChoice(good, problem: problem)
   case (.failure(.magic), .failure(.magic)): throw .foreign

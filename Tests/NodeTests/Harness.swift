@@ -60,6 +60,8 @@ final class Harness {
     var pagesWritten = 0
     /// Nothing on its disk can grow.
     var isDiskFull = false
+    /// How often its page file was cut off.
+    var shrinks = 0
     /// Reads of the log wait for `completeReads`.
     var holdsReads = false
     var reads: [JournalRead] = []
@@ -87,12 +89,15 @@ final class Harness {
   private var requests: UInt64 = 0
   private let limits: NodeLimits
   private let room: Room
+  private let retention: Nanoseconds
 
   /// Memory and log of each node.
   struct Room {
     var frames = 512
     var segmentBytes: UInt64 = 256 << 10
     var logBytesMax: UInt64 = 8 << 20
+    /// By node.
+    var pagesMax: (UInt32) -> UInt32 = { _ in 2048 }
   }
 
   static func identity(_ node: UInt32) -> StoreIdentity {
@@ -114,27 +119,33 @@ final class Harness {
   }
 
   static func open(
-    _ files: MemoryFiles, _ identity: StoreIdentity, of count: Int, boot: UInt64,
-    opened: OpenedStart? = nil, now: Instant, _ limits: NodeLimits = NodeLimits(), _ room: Room = Room()
+    _ files: MemoryFiles, _ identity: StoreIdentity, of count: Int, boot: UInt64, opened: OpenedStart? = nil,
+    now: Instant, _ limits: NodeLimits = NodeLimits(), _ room: Room = Room(), _ retention: Nanoseconds = .zero
   ) throws(OpenRefusal) -> Node {
     var journal = JournalSettings()
     journal.segmentBytes = room.segmentBytes
     journal.logBytesMax = room.logBytesMax
     journal.reserveBytes = 1 << 20
+    var store = StoreLimits(framesMax: room.frames, pagesMax: room.pagesMax(identity.node.rawValue))
+    store.growPages = 64
+    var settings = settings(identity.node.rawValue, of: count, limits)
+    settings.historyRetention = retention
     return try Node.open(
-      settings(identity.node.rawValue, of: count, limits), identity: identity,
-      boot: Boots.Boot(number: boot, nonce: boot), opened: opened, files: files,
-      storeLimits: StoreLimits(framesMax: room.frames, pagesMax: 2048), journalSettings: journal, now: now)
+      settings, identity: identity, boot: Boots.Boot(number: boot, nonce: boot), opened: opened, files: files,
+      storeLimits: store, journalSettings: journal, now: now)
   }
 
-  init(_ count: Int, limits: NodeLimits = NodeLimits(), room: Room = Room()) throws {
+  init(
+    _ count: Int, limits: NodeLimits = NodeLimits(), room: Room = Room(), retention: Nanoseconds = .zero
+  ) throws {
     self.limits = limits
     self.room = room
+    self.retention = retention
     for number in 1...UInt32(count) {
       let identity = Harness.identity(number)
       let files = MemoryFiles(pages: formatLane(identity: identity, founders: Harness.founders(count)))
       boots += 1
-      let node = try Harness.open(files, identity, of: count, boot: boots, now: now, limits, room)
+      let node = try Harness.open(files, identity, of: count, boot: boots, now: now, limits, room, retention)
       machines.append(Machine(identity: identity, files: files, node: node))
     }
     for machine in machines { tell(machine, .turnEnded) }
@@ -149,7 +160,7 @@ final class Harness {
     machine.reads = []
     machine.node = try Harness.open(
       machine.files, machine.identity, of: machines.count, boot: boots, opened: machine.node.openedStart, now: now,
-      limits, room)
+      limits, room, retention)
     tell(machine, .turnEnded)
     connect()
   }
@@ -243,6 +254,10 @@ final class Harness {
     case .grow(let bytes):
       pages.pages.append(contentsOf: [UInt8](repeating: 0, count: max(0, Int(bytes) - pages.pages.count)))
       tell(machine, .checkpoint(.grown))
+    case .shrink(let bytes):
+      pages.pages.removeLast(max(0, pages.pages.count - Int(bytes)))
+      machine.shrinks += 1
+      tell(machine, .checkpoint(.shrunk))
     case .writePage where machine.holdsPages: machine.heldPages.append(order)
     case .writePage(let page, let offset):
       machine.pagesWritten += 1
@@ -290,6 +305,13 @@ final class Harness {
   }
 
   struct NobodyLeads: Error {}
+
+  /// Who leads now; after a change of leader only once it is settled.
+  func leader() throws -> Machine {
+    let leaders = machines.filter { $0.node.isLeader && !isolated.contains($0.identity.node.rawValue) }
+    if let leader = leaders.first, leaders.count == 1, !leader.node.raft.isTransferring { return leader }
+    return try elect()
+  }
 
   /// ENOSPC.
   static let noRoom: Int32 = 28

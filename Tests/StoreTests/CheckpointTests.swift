@@ -303,7 +303,7 @@ extension CheckpointEffect {
     case .sync: .sync
     case .awaitLog: .log
     case .writeSuperblock: .superblock
-    case .awaitRoom, .finished, .failed: nil
+    case .shrink, .awaitRoom, .finished, .failed: nil
     }
   }
 }

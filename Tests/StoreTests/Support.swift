@@ -44,6 +44,14 @@ struct VirtualDisk {
     current.append(contentsOf: [UInt8](repeating: 0, count: count - current.count))
   }
 
+  /// Nothing that is not durable stands behind the new end.
+  mutating func shrink(to count: Int) {
+    guard count < current.count else { return }
+    current.removeLast(current.count - count)
+    if durable.count > count { durable.removeLast(durable.count - count) }
+    unsynced.removeAll { $0.offset >= count }
+  }
+
   mutating func sync() {
     if durable.count < current.count {
       durable.append(contentsOf: [UInt8](repeating: 0, count: current.count - durable.count))
@@ -103,6 +111,8 @@ final class Harness {
   var disk: VirtualDisk
   var store: Store
   var loads = 0
+  /// The file cannot grow.
+  var isDiskFull = false
   let limits: StoreLimits
 
   init(_ disk: VirtualDisk = .formatted(), limits: StoreLimits = defaultLimits()) throws(StoreRefusal) {
@@ -309,9 +319,13 @@ extension Harness {
 
   private func perform(_ effect: CheckpointEffect) -> CheckpointEvent? {
     switch effect {
+    case .grow where isDiskFull: return .failed(.grow, errno: 28)
     case .grow(let count):
       disk.grow(to: Int(count))
       return .grown
+    case .shrink(let count):
+      disk.shrink(to: Int(count))
+      return .shrunk
     case .writePage(let page, let offset):
       disk.write(Array(store.bytes(of: page)), at: Int(offset))
       return .written(page)

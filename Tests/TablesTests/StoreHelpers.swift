@@ -90,7 +90,7 @@ final class TestStore {
       write(page, offset)
       return .superblockWritten
     case .finished: return nil
-    case .awaitRoom, .failed: preconditionFailure("a checkpoint in memory does not fail")
+    case .shrink, .awaitRoom, .failed: preconditionFailure("a checkpoint in memory does not fail")
     }
   }
 

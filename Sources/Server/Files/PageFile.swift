@@ -20,6 +20,9 @@ final class PageFile {
   private var writes = SlotTable<Write>()
   private var superblock: Write?
   private var freeBuffers: [IOBuffer] = []
+  /// Of the file: all of it has its place on the disk.
+  private(set) var byteCount: UInt64
+  private var growing: UInt64 = 0
 
   private struct Read {
     let order: PageRead
@@ -45,6 +48,7 @@ final class PageFile {
   init(path: String, ring: Ring, sealer: Sealer?) throws(SystemError) {
     file = try OpenFile(path, [.read, .write, .direct])
     durable = try OpenFile(path, [.read, .write, .direct, .durable])
+    byteCount = try file.file.size()
     self.ring = ring
     self.sealer = sealer
   }
@@ -84,6 +88,7 @@ final class PageFile {
 
   /// The file grows; its new blocks are reserved, so that writing them cannot fail for want of space.
   func grow(to bytes: UInt64) {
+    growing = bytes
     ring.allocate(file.descriptor, from: 0, count: bytes, token: Token(.pageGrow).rawValue)
   }
 
@@ -148,8 +153,22 @@ final class PageFile {
     }
   }
 
+  /// What a disk without room gave in part is given back: others wait for it, too.
   func growCompleted(_ result: Int32) -> Outcome {
-    result < 0 ? .event(.failed(.grow, errno: -result)) : .event(.grown)
+    guard result < 0 else {
+      byteCount = max(byteCount, growing)
+      return .event(.grown)
+    }
+    do throws(SystemError) { try file.file.resize(byteCount) } catch {
+      // The next attempt finds it there.
+    }
+    return .event(.failed(.grow, errno: -result))
+  }
+
+  /// Gives the end of the file back to the disk.
+  func shrink(to bytes: UInt64) throws(SystemError) {
+    try file.file.resize(bytes)
+    byteCount = bytes
   }
 
   func synchronizeCompleted(_ result: Int32) -> Outcome {

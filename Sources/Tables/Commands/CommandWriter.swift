@@ -6,8 +6,19 @@ import Primitives
 package struct CommandWriter {
   package private(set) var bytes: [UInt8] = []
   private var encoder = RowEncoder()
+  /// Of the command in `bytes`: operations on rows, and whether there is one that takes something in.
+  private var operations = 0
+  package private(set) var takesIn = false
 
   package init() {}
+
+  // MARK: Room
+
+  /// Pages that the store may ask for to prepare the command. It takes far fewer in the end: a copy of each leaf, and what
+  /// its rows fill; but it asks for the worst case, in which each row splits every level of the tree.
+  package var pagesMax: Int { 16 + operations * (takesIn ? 8 : 3) + bytes.count / 8192 }
+  /// The same of the cluster's own commands, whose rows are neighbours.
+  package static let pagesOfOwnMax = 96
 
   // MARK: One row
 
@@ -49,6 +60,8 @@ package struct CommandWriter {
       throw Refusal(
         .forbidden, "Table \(table.name) belongs to the system and is changed by the cluster only.", table: table.name)
     }
+    operations += 1
+    if kind == .put || kind == .patch { takesIn = true }
     appendOperation(kind, condition, schema: table.schema, to: &bytes)
     let start = bytes.count
     bytes.appendLittleEndian(UInt16(0))
@@ -169,5 +182,7 @@ package struct CommandWriter {
     bytes.removeAll(keepingCapacity: true)
     bytes.append(CommandFormat.version)
     bytes.append(kind.rawValue)
+    operations = 0
+    takesIn = kind == .createTable
   }
 }

@@ -136,7 +136,7 @@ private struct PageWriter {
       }
       store.step(.superblockWritten, into: &effects)
     case .finished: isFinished = true
-    case .awaitRoom, .failed: throw .failed("the page file cannot be written")
+    case .shrink, .awaitRoom, .failed: throw .failed("the page file cannot be written")
     }
   }
 

@@ -142,7 +142,7 @@ final class StoredRows {
       }
       store.step(.superblockWritten, into: &orders)
     case .finished: isCheckpointing = false
-    case .awaitRoom, .failed: throw .failed("the disk has no room for the rows: \(order)")
+    case .shrink, .awaitRoom, .failed: throw .failed("the disk has no room for the rows: \(order)")
     }
   }
 

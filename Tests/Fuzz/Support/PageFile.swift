@@ -86,6 +86,9 @@ struct PageFile: PageSource {
     case .writePage(let page, _):
       pages[Int(page.rawValue)] = Array(bytes(page))
       return .written(page)
+    case .shrink(let count):
+      pages.removeLast(Int(byteCount - count) / Page.byteCount)
+      return .shrunk
     case .sync: return .synced
     case .awaitLog: return .logDurable
     case .writeSuperblock(let page, _):
