@@ -23,6 +23,7 @@ enum InterestingState: Int, CaseIterable {
   case leaderDeposed, logCutOff, logReadBack, segmentReused
   case nodeFailed, cleanStop, duplicate
   case snapshotRead, snapshotTooOld
+  case segmentRefused, growthRefused, writesRefused
 
   var name: String {
     switch self {
@@ -39,6 +40,9 @@ enum InterestingState: Int, CaseIterable {
     case .nodeFailed: "node stopped by its disk"
     case .cleanStop: "node closed in order"
     case .duplicate: "payload delivered twice"
+    case .segmentRefused: "no room for a log segment"
+    case .growthRefused: "no room for a longer page file"
+    case .writesRefused: "writes refused for want of room"
     case .snapshotRead: "a moment of the past read again"
     case .snapshotTooOld: "a moment too old to be read again"
     }

@@ -18,6 +18,9 @@ enum Fault: Equatable {
   case linkBreaks(Int, Int)
   case slowDisk(Victim, Nanoseconds)
   case diskRecovers(Int)
+  /// Nothing more finds room on these disks: no segment, no longer page file. What is there can be written.
+  case fullDisks([Int], Nanoseconds)
+  case diskHasRoom(Int)
   /// The next log write fails with EIO.
   case diskError(Victim)
   case lossy(Nanoseconds)
@@ -49,7 +52,7 @@ extension Fault {
   /// A name for the counters, in a fixed order.
   static let names = [
     "crash", "crash of all", "pause", "one-way cut", "isolation", "stall", "link break", "slow disk", "disk error",
-    "loss", "transfer", "graceful stop",
+    "loss", "transfer", "graceful stop", "full disk",
   ]
 
   var name: String? {
@@ -66,7 +69,8 @@ extension Fault {
     case .lossy: "loss"
     case .transfer: "transfer"
     case .stop: "graceful stop"
-    case .heal, .diskRecovers, .lossEnds, .processEnds: nil
+    case .fullDisks: "full disk"
+    case .heal, .diskRecovers, .diskHasRoom, .lossEnds, .processEnds: nil
     }
   }
 }
@@ -88,11 +92,26 @@ struct FaultPlan {
     for node in 0..<nodes {
       faults.append((FaultPlan.moment(&random, duration), FaultPlan.crash(.node(node), &random)))
     }
+    faults += FaultPlan.fullDisks(after: random, nodes, duration)
     self.faults = faults.sorted { $0.time < $1.time }
   }
 
+  /// In half of the seeds, for some seconds, on one node, two, or all. Drawn apart, so that everything else is as without.
+  private static func fullDisks(
+    after random: SeededRandom, _ nodes: Int, _ duration: Nanoseconds
+  ) -> [(time: Instant, fault: Fault)] {
+    var random = random
+    guard random.chance(1, outOf: 2) else { return [] }
+    return (0..<2).map { _ in
+      let first = Int(random.below(UInt64(nodes)))
+      let full = (0...Int(random.below(UInt64(nodes)))).map { (first + $0) % nodes }
+      let length = Nanoseconds.milliseconds(1000 + random.below(duration.rawValue / 4_000_000))
+      return (moment(&random, duration), .fullDisks(full, length))
+    }
+  }
+
   private static func drawKinds(_ random: inout SeededRandom) -> [String] {
-    let chosen = Fault.names.filter { _ in random.chance(1, outOf: 2) }
+    let chosen = Fault.names.dropLast().filter { _ in random.chance(1, outOf: 2) }
     return chosen.isEmpty ? ["crash"] : chosen
   }
 

@@ -127,8 +127,8 @@ extension Simulation {
   }
 
   private func storeLimits() -> StoreLimits {
-    var limits = StoreLimits(framesMax: 2048, pagesMax: 8192)
-    limits.growPages = 64
+    var limits = StoreLimits(framesMax: 2048, pagesMax: 2048)
+    limits.growPages = 16
     // A share of seeds without misses, the others with many.
     limits.missChance = options.seed % 4 == 0 ? 0 : 20 + options.seed % 7 * 20
     limits.missSeed = random.next()

@@ -32,6 +32,7 @@ final class Machine {
   /// Its log is closed; the process lives on for a moment.
   var isLeaving = false
   var isDiskSlow = false
+  var isDiskFull = false
   var failsNextLogWrite = false
   /// This machine's clock runs so much faster or slower than the world, in millionths.
   let driftPerMillion: Int64

@@ -37,6 +37,9 @@ extension Simulation {
 
   func checkpointWritten(_ machine: Machine, _ write: CheckpointWrite) {
     switch write {
+    case .grow where machine.isDiskFull:
+      counters.count(.growthRefused)
+      tell(machine, .checkpoint(.failed(.grow, errno: Simulation.noRoom)))
     case .grow(let bytes):
       machine.disk.create(Machine.pagesName, bytes: Int(bytes))
       tell(machine, .checkpoint(.grown))

@@ -13,6 +13,7 @@ extension Simulation {
     network.healAll()
     for machine in machines {
       machine.isDiskSlow = false
+      machine.isDiskFull = false
       machine.failsNextLogWrite = false
       machine.crashesAt = nil
       machine.stallsAt = nil

@@ -20,6 +20,12 @@ extension Simulation {
     case .linkBreaks(let a, let b): breakLink(a, b)
     case .slowDisk(let victim, let length): slowDisk(machine(victim), length)
     case .diskRecovers(let index): machines[index].isDiskSlow = false
+    case .fullDisks(let indexes, let length):
+      for index in indexes {
+        machines[index].isDiskFull = true
+        queue.add(.fault(.diskHasRoom(index)), at: now + length)
+      }
+    case .diskHasRoom(let index): machines[index].isDiskFull = false
     case .diskError(let victim):
       let machine = machine(victim)
       machine.failsNextLogWrite = machine.isUp

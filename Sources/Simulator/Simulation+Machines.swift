@@ -69,6 +69,7 @@ extension Simulation {
 
   private func perform(_ effects: NodeEffects, of machine: Machine) {
     for notice in effects.notices {
+      if case .shortage(.some) = notice { counters.count(.writesRefused) }
       if case .becameLeader = notice { counters.elections += 1 }
       story.tell(now, "\(machine.id) \(notice)")
     }
@@ -125,6 +126,9 @@ extension Simulation {
     switch completion {
     case .logWritten(let id, let file, let offset, let bytes):
       logWritten(machine, id: id, file: file, offset: offset, bytes)
+    case .segmentPrepared(let file, _, isFresh: true) where machine.isDiskFull:
+      counters.count(.segmentRefused)
+      tell(machine, .journal(.segmentFailed(file: file, errno: Simulation.noRoom)))
     case .segmentPrepared(let file, let bytes, let isFresh):
       if isFresh { machine.disk.install(Machine.logName(file), []) }
       machine.disk.create(Machine.logName(file), bytes: Int(bytes))
@@ -142,6 +146,9 @@ extension Simulation {
     case .checkpointWrite(let write): checkpointWritten(machine, write)
     }
   }
+
+  /// ENOSPC.
+  static let noRoom: Int32 = 28
 
   private func logWritten(_ machine: Machine, id: UInt64, file: UInt32, offset: UInt64, _ bytes: [UInt8]) {
     machine.inFlight.removeAll { $0.id == id }
