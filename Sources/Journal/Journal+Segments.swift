@@ -60,10 +60,28 @@ extension Journal {
   /// Orders the preparation of the next segment unless there is one, none is allowed, or the disk was full just now.
   func prepareAhead(at now: Instant, into effects: inout JournalEffects) {
     removeSurplus(into: &effects)
+    if files.spare == .none, let extra = files.extra {
+      files.extra = nil
+      files.spare = .preparing(file: extra, isFresh: true)
+    }
+    makeReserve(at: now, into: &effects)
     guard files.spare == .none, phase != .closing || !waiting.isEmpty else { return }
     guard let (file, isFresh) = takeFile(at: now) else { return }
     files.spare = .preparing(file: file, isFresh: isFresh)
     effects.add(.prepare(SegmentPreparation(file: file, bytes: settings.segmentBytes, isFresh: isFresh)))
+  }
+
+  /// One file at a time, while nothing more urgent is being made.
+  private func makeReserve(at now: Instant, into effects: inout JournalEffects) {
+    guard phase == .open, isReserveShort, now >= reserveAgainAt else { return }
+    let file = files.takeNumber()
+    files.extra = file
+    effects.add(.prepare(SegmentPreparation(file: file, bytes: settings.segmentBytes, isFresh: true)))
+  }
+
+  var isReserveShort: Bool {
+    guard case .ready = files.spare, files.extra == nil else { return false }
+    return fileCount < settings.segmentsReserved
   }
 
   /// A file that is made already needs no room on the disk, so it comes before any that has to be made.
@@ -85,17 +103,27 @@ extension Journal {
   }
 
   func handleSegmentReady(_ file: UInt32) {
+    if files.extra == file {
+      files.extra = nil
+      return files.free.append(JournalFile(file: file, bytes: settings.segmentBytes))
+    }
     guard case .preparing(file, _) = files.spare else { preconditionFailure("the segment being prepared") }
     files.spare = .ready(file: file)
     prepareAgainAt = nil
   }
 
   func handleSegmentFailed(_ file: UInt32, errno: Int32, at now: Instant, into effects: inout JournalEffects) {
-    guard case .preparing(file, let isFresh) = files.spare else { preconditionFailure("the segment being prepared") }
     guard meansNoRoom(errno) else {
       fail(JournalFault(kind: .prepare, file: file, offset: 0, errno: errno), into: &effects)
       return
     }
+    if files.extra == file {
+      files.extra = nil
+      files.unmade.append(file)
+      reserveAgainAt = now + settings.prepareAgainAfter
+      return
+    }
+    guard case .preparing(file, let isFresh) = files.spare else { preconditionFailure("the segment being prepared") }
     files.spare = .none
     if isFresh {
       files.unmade.append(file)

@@ -106,6 +106,8 @@ package final class Journal {
   var isUnsealed = false
   /// The last preparation was refused for want of space; ordered again at this time.
   var prepareAgainAt: Instant?
+  /// The same of the reserve, without which the log can do.
+  var reserveAgainAt = Instant.zero
   package internal(set) var statistics = JournalStatistics()
 
   /// Goes on behind what recovery accepted. Call `flush` to begin; writes are possible at once and reported after `.opened`.
@@ -187,6 +189,7 @@ extension Journal {
   package var nextDeadline: Instant {
     var deadline = Instant.never
     if let again = prepareAgainAt, files.spare == .none, phase != .closing || !waiting.isEmpty { deadline = again }
+    if phase == .open, isReserveShort { deadline = min(deadline, reserveAgainAt) }
     if isSealDue { deadline = min(deadline, lastActivity + settings.sealAfter) }
     return deadline
   }
@@ -211,6 +214,10 @@ extension Journal {
   package var segmentCount: Int { segments.count }
   /// All files, with spare and free ones.
   package var fileCount: Int { segments.count + files.count }
+  package var fileBytes: UInt64 {
+    let made = UInt64((files.spare == .none ? 0 : 1) + (files.extra == nil ? 0 : 1)) * settings.segmentBytes
+    return liveBytes + made + files.retiring.reduce(0) { $0 + $1.bytes } + files.free.reduce(0) { $0 + $1.bytes }
+  }
   package var capBytes: UInt64 { settings.logBytesMax }
 
   /// Bytes that may still be written before a segment must be freed.

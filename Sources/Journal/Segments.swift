@@ -81,6 +81,8 @@ struct FilePool: Sendable {
   }
 
   var spare = Spare.none
+  /// A file that is being made while there is a spare: part of the reserve.
+  var extra: UInt32?
   var retiring: Deque<Retiring> = []
   /// Reusable files, longest free first.
   var free: Deque<JournalFile> = []
@@ -90,7 +92,7 @@ struct FilePool: Sendable {
   var nextFile: UInt32 = 0
 
   /// All files but the live ones.
-  var count: Int { (spare == .none ? 0 : 1) + retiring.count + free.count }
+  var count: Int { (spare == .none ? 0 : 1) + (extra == nil ? 0 : 1) + retiring.count + free.count }
 
   /// The longest free file of that size.
   mutating func takeFree(of bytes: UInt64) -> UInt32? {

@@ -26,6 +26,8 @@ package struct JournalSettings: Equatable, Sendable {
   package var logBytesMax: UInt64 = 1 << 30
   /// `isFull` says so when less than this is free: what is left is for Raft's own records.
   package var reserveBytes: UInt64 = 128 << 20
+  /// So many files are made as soon as the log is open, though it does not need them yet: what a disk that fills leaves to it.
+  package var segmentsReserved = 0
   /// Block writes in flight, 1 to 4.
   package var writesInFlightMax = 4
   /// Bytes of orders that may wait before `canAppend` is false.
@@ -48,6 +50,7 @@ package struct JournalSettings: Equatable, Sendable {
     precondition(segmentBytes % UInt64(JournalFormat.pageBytes) == 0, "a segment is a multiple of 4096 bytes")
     precondition(segmentBytes >= 64 << 10 && segmentBytes <= 2 << 30, "a segment has 64 KiB to 2 GiB")
     precondition(segmentsMax >= 4, "the log has room for four segments")
+    precondition(segmentsReserved <= segmentsMax, "what is reserved may be there")
     precondition(reserveBytes < logBytesMax, "the reserve is a part of the log")
     precondition(writesInFlightMax >= 1 && writesInFlightMax <= 4, "1 to 4 writes are in flight")
   }

@@ -1,6 +1,7 @@
 import Journal
 import Primitives
 import Raft
+import Store
 import Tables
 
 // `/v1/cluster` and `/v1/nodes`: a node asks the others how they are, waits a short while, and says what it heard.
@@ -61,7 +62,18 @@ extension Node {
   package func ownStatus() -> NodeStatus {
     NodeStatus(
       node: settings.me.node, version: settings.version, state: stateName, limits: limitsNow(),
-      replicas: [replicaStatus()])
+      replicas: [replicaStatus()], disk: diskStatus)
+  }
+
+  package var diskStatus: DiskStatus {
+    let pages = store.statistics
+    var disk = DiskStatus()
+    disk.data = UInt64(pages.livePages * Store.pageBytes)
+    disk.garbage = UInt64(pages.garbagePages * Store.pageBytes)
+    disk.free = UInt64(max(0, pages.filePages - pages.livePages - pages.garbagePages) * Store.pageBytes)
+    disk.log = journal.fileBytes
+    disk.limit = settings.limits.diskBytesMax ?? 0
+    return disk
   }
 
   private var stateName: String {
@@ -168,6 +180,17 @@ struct ClusterView {
     json.add("version", status.version)
     json.add("state", status.state)
     json.add("replicas", status.replicas.map(replicaJSON))
+    json.add("disk", json: diskJSON(status.disk))
+    return json.finish()
+  }
+
+  private func diskJSON(_ disk: DiskStatus) -> [UInt8] {
+    var json = JSONObjectWriter()
+    json.add("data_bytes", disk.data)
+    json.add("garbage_bytes", disk.garbage)
+    json.add("free_bytes", disk.free)
+    json.add("log_bytes", disk.log)
+    if disk.limit == 0 { json.add("limit_bytes", nil) } else { json.add("limit_bytes", disk.limit) }
     return json.finish()
   }
 

@@ -60,6 +60,8 @@ package struct NodeLimits: Sendable {
   package var checkpointPagesAtOnce = 64
   /// Without a turn of the loop in between, the others follow in steps of this length.
   package var checkpointPaceStep = Nanoseconds.milliseconds(5)
+  /// What log and pages may take of the disk together, for people: the limits of both follow from it. Nil: no limit.
+  package var diskBytesMax: UInt64?
   /// A page file that could not grow for want of room on the disk is tried again after so long.
   package var growAgainAfter = Nanoseconds.seconds(1)
   /// Bytes of one payload to a peer, but for a single larger message.

@@ -387,6 +387,7 @@ extension NodeStatus {
     writer.write(limits)
     writer.writeVarint(UInt64(replicas.count))
     for replica in replicas { replica.encode(into: &writer) }
+    for bytes in [disk.data, disk.garbage, disk.free, disk.log, disk.limit] { writer.writeVarint(bytes) }
   }
   init(from reader: inout ByteReader) throws(DecodeError) {
     let node = NodeID(UInt32(truncatingIfNeeded: try reader.readVarint()))
@@ -397,6 +398,11 @@ extension NodeStatus {
     let count = try reader.readVarint()
     guard count <= 1 << 16 else { throw .invalid("more replicas than a node has") }
     for _ in 0..<count { replicas.append(try ReplicaStatus(from: &reader)) }
+    disk.data = try reader.readVarint()
+    disk.garbage = try reader.readVarint()
+    disk.free = try reader.readVarint()
+    disk.log = try reader.readVarint()
+    disk.limit = try reader.readVarint()
   }
 }
 

@@ -35,13 +35,32 @@ package struct NodeStatus: Equatable, Sendable {
   package var state: String
   package var limits: [String]
   package var replicas: [ReplicaStatus]
-  package init(node: NodeID, version: String, state: String, limits: [String], replicas: [ReplicaStatus]) {
+  package var disk: DiskStatus
+  package init(
+    node: NodeID, version: String, state: String, limits: [String], replicas: [ReplicaStatus],
+    disk: DiskStatus = DiskStatus()
+  ) {
     self.node = node
     self.version = version
     self.state = state
     self.limits = limits
     self.replicas = replicas
+    self.disk = disk
   }
+}
+
+/// What takes the room on a node's disk, in bytes.
+package struct DiskStatus: Equatable, Sendable {
+  /// Pages of the newest trees; pages that only checkpoints still need; what is free in the page file.
+  package var data: UInt64 = 0
+  package var garbage: UInt64 = 0
+  package var free: UInt64 = 0
+  /// All segments of the log, with those that are kept for later.
+  package var log: UInt64 = 0
+  /// `disk-limit`; 0: none.
+  package var limit: UInt64 = 0
+
+  package init() {}
 }
 
 package struct ReplicaStatus: Equatable, Sendable {

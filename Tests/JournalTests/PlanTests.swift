@@ -203,6 +203,53 @@ import Testing
     try harness.restart()
   }
 
+  @Test func aReserveIsMadeBeforeTheDiskIsFull() throws {
+    var settings = Harness.smallSettings()
+    settings.segmentsReserved = 4
+    let harness = try open(settings)
+    #expect(harness.journal.fileCount == 4 && harness.journal.nextDeadline == .never)
+    harness.isDiskFull = true
+    var index: UInt64 = 0
+    while !harness.journal.isFull {
+      index += 1
+      harness.append(1, [entry(index, 1, 3000)])
+      harness.settle()
+      try #require(index < 1000)
+    }
+    #expect(harness.journal.segmentCount == 4 && harness.journal.shortage == .disk)
+    #expect(harness.journal.takesDeletes && harness.journal.roomBytes < settings.segmentBytes)
+    while harness.journal.takesDeletes {
+      index += 1
+      harness.append(1, [entry(index, 1, 3000)])
+      harness.settle()
+    }
+    #expect(!harness.journal.isStalled && harness.journal.takesEntries)
+    try harness.restart()
+  }
+
+  /// The log can do without it: nothing is refused, it is tried again, and what is needed at once comes first.
+  @Test func aReserveThatTheDiskHasNoRoomForIsNoShortage() throws {
+    var settings = Harness.smallSettings()
+    settings.segmentsReserved = 3
+    let harness = try Harness(settings)
+    harness.turn()
+    harness.completePreparation()
+    harness.completeWrite(harness.disk.pending[0].write.id)
+    harness.completePreparation()
+    harness.step(.segmentFailed(file: harness.preparations.removeFirst().file, errno: 28))
+    #expect(!harness.journal.isFull && harness.journal.fileCount == 2)
+    #expect(harness.journal.nextDeadline <= harness.now + .seconds(1))
+    harness.advance(.seconds(1))
+    #expect(harness.preparations.count == 1)
+    // The segment in use is full meanwhile: the file that is being made for the reserve is the next one.
+    for index in 1...40 { harness.append(1, [entry(UInt64(index), 1, 3000)]) }
+    harness.turn()
+    while let first = harness.disk.pending.first { harness.completeWrite(first.write.id) }
+    #expect(harness.preparations.count == 1)
+    harness.settle()
+    #expect(harness.persisted.last!.1 == 40 && harness.journal.fileCount >= settings.segmentsReserved)
+  }
+
   @Test func aFailedPreparationThatIsNoFullDiskIsFinal() throws {
     let harness = try Harness()
     harness.turn()

@@ -83,7 +83,13 @@ enum PeerSamples {
         shard: ShardID(2), role: "follower", term: Term(4), leader: nil, commitIndex: LogIndex(10),
         appliedIndex: LogIndex(9), lastIndex: LogIndex(11), heldByAll: LogIndex(8), stateHash: nil, rows: 0,
         logBytes: 0, logBytesMax: 0),
-    ])
+    ], disk: disk)
+
+  private static var disk: DiskStatus {
+    var disk = DiskStatus()
+    (disk.data, disk.garbage, disk.free, disk.log, disk.limit) = (1, 2, 3, 128, 5)
+    return disk
+  }
 
   static var all: [PeerMessage] {
     raftBodies.map(raft)
@@ -167,13 +173,14 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
     let state: [UInt8] = [1, 0xCD, 0xAB, 0, 0, 0, 0, 0, 0, 3, 0x80, 0x20, 0x80, 0x80, 0x80, 0x80, 4]
     // Without leader, without state hash.
     let follower = [2, 8] + Array("follower".utf8) + [4, 0, 10, 9, 11, 8, 0, 0, 0, 0]
-    let expected = head + node + limits + leader + state + follower
+    let disk: [UInt8] = [1, 2, 3, 0x80, 1, 5]
+    let expected = head + node + limits + leader + state + follower + disk
     #expect(encoded([.statusReply(id: 1, PeerSamples.status)]) == expected.withLength())
   }
 
   /// Those of every kind that stand in no other test: any byte that changes changes this.
   @Test func allSamplesHaveTheirGoldenChecksum() {
-    #expect(crc32c(encoded(PeerSamples.all)) == 0xfb4d_7bf6)
+    #expect(crc32c(encoded(PeerSamples.all)) == 0xb586_5538)
   }
 
   @Test func aTruncatedPayloadIsRefusedAtEveryLength() {

@@ -103,12 +103,37 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
   }
 
   @Test func aSettingWhosePartIsNotBuiltIsRefusedUnlessItHasItsDefault() {
-    for line in ["cores: 2", "lanes: 2", "pin: on", "disk-limit: 1GiB", "faults: on"] {
+    for line in ["cores: 2", "lanes: 2", "pin: on", "faults: on"] {
       let found = lines(good + "\n" + line)
       #expect(found.count == 1 && found[0].contains("not supported"), "\(line): \(found)")
     }
     let defaults = "\ncores: 1\nlanes: 1\npin: off\ndisk-limit: none\nencryption-key-file: none\nfaults: off"
     #expect(lines(good + defaults).isEmpty)
+  }
+
+  @Test func aDiskLimitHasToHoldLogMemoryAndReserves() throws {
+    for (line, least) in [("memory: 64MiB\ndisk-limit: 255MiB", "256MiB"), ("disk-limit: 447MiB", "448MiB")] {
+      let found = lines(good + "\n" + line)
+      #expect(found.count == 1 && found[0].contains("at least \(least)"), "\(line): \(found)")
+      #expect(lines(good + "\n" + line.replacing(/\d+MiB$/, with: least)).isEmpty)
+    }
+    #expect(lines(good + "\ndisk-limit: much").first?.contains("256MiB") == true)
+    var raw = RawSettings()
+    try raw.readYAML(good + "\ndisk-limit: 50GiB", path: "c.yaml")
+    #expect(try Configuration(raw).text.contains("disk-limit: 50GiB "))
+  }
+
+  /// Log and pages together stay below the limit, also when a start of a full log takes one segment more.
+  @Test func theLimitIsSharedOutBetweenLogAndPages() {
+    #expect(DiskBudget(limit: nil).logBytesMax == 1 << 30)
+    #expect(DiskBudget(limit: nil).journal.reserveBytes == 128 << 20)
+    for limit: UInt64 in [256 << 20, 300 << 20, 448 << 20, 1 << 30, 4 << 30, (4 << 30) - 1, 50 << 30, 1 << 50] {
+      let budget = DiskBudget(limit: limit)
+      let pages = UInt64(budget.pages) * 16_384
+      #expect(budget.logBytesMax + budget.segmentBytes + pages <= limit)
+      #expect(budget.logBytesMax <= limit / 4 && budget.segmentBytes >= 4 << 20 && budget.segmentBytes <= 64 << 20)
+      #expect(pages >= limit * 2 / 3 || budget.pages == 64 << 20)
+    }
   }
 
   @Test(arguments: [("off", 0), ("1us", 1), ("1000us", 1000)])

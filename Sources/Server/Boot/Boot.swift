@@ -159,15 +159,18 @@ package enum Boot {
     settings.scheme = configuration.scheme
     settings.raft.leases = configuration.leases
     settings.historyRetention = configuration.historyRetention
+    let budget = DiskBudget(limit: configuration.diskLimit)
+    settings.limits.checkpointLogBytes = min(settings.limits.checkpointLogBytes, budget.logBytesMax / 4)
+    settings.limits.diskBytesMax = configuration.diskLimit
     let frames = Int(configuration.memory) / Store.pageBytes
-    var limits = StoreLimits(framesMax: frames, pagesMax: 64 << 20)
+    var limits = StoreLimits(framesMax: frames, pagesMax: budget.pages)
     limits.memory = FrameMemory(
       allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
     limits.framesAtStart = Int(Configuration.memoryMin) / Store.pageBytes
     do throws(OpenRefusal) {
       return try Node.open(
         settings, identity: found, boot: start.boot, opened: start.opened, files: directory, storeLimits: limits,
-        journalSettings: JournalSettings(), now: now)
+        journalSettings: budget.journal, now: now)
     } catch { throw directory.refusal(error) }
   }
 

@@ -218,10 +218,17 @@ extension Configuration {
     if !peers.contains(where: { $0.node == node }) {
       found.append("\(place(.peers)): this node, \(node), is not among them")
     }
+    if let limit = diskLimit, let refusal = tooSmall(limit) { found.append(refusal) }
     for address in insecure ? [address] + peers.map(\.address) : [] where !isLoopback(address) {
       found.append("\(place(.insecure)): plain text is for loopback addresses only, not for \(address)")
     }
     return found
+  }
+
+  private func tooSmall(_ limit: UInt64) -> String? {
+    let least = DiskBudget.least(memory: memory)
+    if limit >= least { return nil }
+    return "\(place(.diskLimit)): with memory: \(formatSize(memory)) at least \(formatSize(least))"
   }
 
   private func isLoopback(_ address: String) -> Bool {
@@ -234,7 +241,6 @@ extension Configuration {
     if cores != 1 { found.append(.cores) }
     if lanes != 1 && sources[.lanes] != .builtIn { found.append(.lanes) }
     if pin { found.append(.pin) }
-    if diskLimit != nil { found.append(.diskLimit) }
     if faults { found.append(.faults) }
     return found.map { "\(place($0)): not supported by this version; leave it out" }
   }

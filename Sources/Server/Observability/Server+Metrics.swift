@@ -71,6 +71,12 @@ extension Server {
     page.gauge("store_pages_resident", "Pages in memory.", UInt64(store.residentPages))
     page.gauge("store_pages_dirty", "Pages changed since the last checkpoint began.", UInt64(store.dirtyPages))
     page.gauge("store_frame_bytes", "Memory for pages.", UInt64(store.frameBytes))
+    let disk = node.diskStatus
+    page.gauge("disk_data_bytes", "Pages of the newest trees.", disk.data)
+    page.gauge("disk_garbage_bytes", "Pages that only checkpoints still need.", disk.garbage)
+    page.gauge("disk_free_bytes", "Free in the page file.", disk.free)
+    page.gauge("disk_log_bytes", "All segments of the log.", disk.log)
+    page.gauge("disk_limit_bytes", "What both may take (setting disk-limit); 0: no limit.", disk.limit)
     let history = node.totals.history
     page.gauge("history_versions", "Older versions of rows that are kept.", history.records)
     page.gauge("history_bytes", "Their keys and values.", history.bytes)

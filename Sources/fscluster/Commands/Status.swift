@@ -82,6 +82,7 @@ struct Status: ParsableCommand {
     }
     lines += Humane.table(table, right: [5, 6, 8, 9])
     lines.append("")
+    lines += disks(report.nodes)
     lines.append(cluster.limits.isEmpty ? "Nothing limits now." : "Limits now:")
     lines += cluster.limits.map { "- " + $0 }
     return lines
@@ -92,6 +93,16 @@ struct Status: ParsableCommand {
       String(replica.shard), replica.role, String(replica.term), String(replica.appliedIndex), replica.stateHash ?? "-",
       replica.rows.map { Humane.count(Int($0)) } ?? "-", replica.logBytes.map(Humane.bytes) ?? "-",
     ]
+  }
+
+  private static func disks(_ nodes: [NodeList.Node]) -> [String] {
+    var table = [["disk", "data", "garbage", "free", "log", "limit"]]
+    for node in nodes {
+      guard let disk = node.disk else { continue }
+      let bytes = [disk.data, disk.garbage, disk.free, disk.log].map(Humane.bytes)
+      table.append([node.id] + bytes + [disk.limit.map(Humane.bytes) ?? "none"])
+    }
+    return table.count > 1 ? Humane.table(table, right: [1, 2, 3, 4, 5]) + [""] : []
   }
 
   private static func tolerance(_ failures: Int) -> String {

@@ -24,6 +24,26 @@ struct NodeList: Codable, Equatable {
     /// `up`, `draining`, `failed`; `down` when it did not answer.
     var state: String
     var replicas: [Replica]
+    /// Nil when it did not answer.
+    var disk: Disk?
+  }
+
+  /// Bytes on a node's disk.
+  struct Disk: Codable, Equatable {
+    var data: UInt64
+    var garbage: UInt64
+    var free: UInt64
+    var log: UInt64
+    /// Nil: no limit.
+    var limit: UInt64?
+
+    enum CodingKeys: String, CodingKey {
+      case data = "data_bytes"
+      case garbage = "garbage_bytes"
+      case free = "free_bytes"
+      case log = "log_bytes"
+      case limit = "limit_bytes"
+    }
   }
 
   struct Replica: Codable, Equatable {
