@@ -41,7 +41,8 @@ import Raft
 /// ## Full and failed
 /// The files never exceed the cap. `isFull` turns true while a reserve is left, so that client writes are refused before
 /// Raft's own records have no room; it also turns true when the disk has no room for the next segment. When even the
-/// reserve is used the journal stalls: what waits stays unacknowledged until a segment is freed or the disk has room. A
+/// reserve is used the journal stalls: what waits stays unacknowledged until a segment is freed or the disk has room. Some
+/// segments more than are needed are made as soon as the log is open (`segmentsReserved`), before the disk is full. A
 /// failed write, in contrast, is final: after `.failed` no order is acknowledged but those in blocks before the bad one.
 ///
 /// ## Invariants (`checkInvariants`)

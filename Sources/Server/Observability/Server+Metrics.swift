@@ -65,7 +65,7 @@ extension Server {
     page.histogram(
       "journal_write_seconds", "Time of durable log writes.", by: "lane", [("0", logFiles.writeTimes)])
     let store = node.storeStatistics
-    page.gauge("store_pages", "Pages of the page file in use, ever.", UInt64(store.pages))
+    page.gauge("store_pages", "Pages of the page file up to the highest one in use.", UInt64(store.pages))
     page.gauge("store_pages_live", "Pages of the newest trees.", UInt64(store.livePages))
     page.gauge("store_pages_free", "Pages that can be taken.", UInt64(store.freePages))
     page.gauge("store_pages_resident", "Pages in memory.", UInt64(store.residentPages))
