@@ -64,6 +64,8 @@ class Cluster:
             arguments += ["--node", f"127.0.0.1:{port}"]
         subprocess.run(arguments + [self.path], check=True, stdout=subprocess.DEVNULL)
         self.processes = {}
+        # Settings of single nodes, as variables of the environment.
+        self.settings = {}
         self.id = self._cluster_id()
         self.token = self.make_token("tester")
 
@@ -79,7 +81,7 @@ class Cluster:
         for node in nodes or (1, 2, 3):
             log = open(f"{self.path}/n{node}/out", "ab")
             self.processes[node] = subprocess.Popen(
-                [FILESTORED, "--config", "config.yaml"], env={**os.environ, "FILESTORED_HISTORY_RETENTION": "1m"}, cwd=f"{self.path}/n{node}", stdout=log, stderr=log)
+                [FILESTORED, "--config", "config.yaml"], env={**os.environ, "FILESTORED_HISTORY_RETENTION": "1m", **self.settings.get(node, {})}, cwd=f"{self.path}/n{node}", stdout=log, stderr=log)
             log.close()
 
     def stop(self, node, number=signal.SIGTERM, wait=True):

@@ -9,7 +9,6 @@ import threading
 import time
 import unittest
 
-import disk
 import frames
 from cluster import Cluster
 
@@ -27,8 +26,6 @@ NOT_MET = {
     "transaction-not-found": "no transactions yet", "transaction-expired": "no transactions yet",
     "cross-shard": "one shard", "deadlock": "no transactions yet", "write-conflict": "no transactions yet",
 }
-if disk.missing() and not os.environ.get("FS_LONG"):
-    NOT_MET["disk-full"] = "needs a disk that fills, or --long"
 
 TABLE = {"name": "t", "columns": [
     {"name": "k", "type": "text"}, {"name": "n", "type": "int64", "nullable": True}, {"name": "s", "type": "text", "nullable": True},
