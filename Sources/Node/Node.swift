@@ -71,6 +71,7 @@ package final class Node {
   /// The store cannot take the next command now.
   var applyStall: ApplyStall?
   var room = RoomState()
+  var reclaim = ReclaimState.goesOn
   /// How much of `NodeLimits.applyBytesMax` this turn has left.
   var applyRoom: Int
   /// What the journal was last told to be held by every voter.
@@ -141,7 +142,7 @@ package final class Node {
       earliest = min(earliest, replica.raft.nextDeadline, checkpoint.paceAt)
       if replica.isLeader, isHistoryAging { earliest = min(earliest, replica.advanceAt) }
     }
-    if hasMoreToApply { earliest = min(earliest, now) }
+    if hasMoreToApply || hasMoreToReclaim { earliest = min(earliest, now) }
     for round in statusRounds { earliest = min(earliest, round.deadline) }
     return earliest
   }
@@ -166,6 +167,7 @@ package final class Node {
         proposeBatch()
         proposePurge()
         proposeAdvance()
+        reclaimPages()
         beginCheckpointWhenDue()
         paceCheckpoint()
         resizeStore()

@@ -93,7 +93,7 @@ extension Store {
     isBatchOpen = false
   }
 
-  private func openTree(_ shard: ShardID) throws(PrepareFailure) -> UnsafeMutablePointer<Tree> {
+  func openTree(_ shard: ShardID) throws(PrepareFailure) -> UnsafeMutablePointer<Tree> {
     isBatchOpen = true
     let state = try missing { () throws(PageMissing) in
       try requireSpace()
@@ -115,7 +115,7 @@ extension Store {
     try reserve(Int(directory.pointee.height) + 2, keepsFree: keepsFree)
   }
 
-  @inline(__always) private func missing<T>(_ body: () throws(PageMissing) -> T) throws(PrepareFailure) -> T {
+  @inline(__always) func missing<T>(_ body: () throws(PageMissing) -> T) throws(PrepareFailure) -> T {
     do throws(PageMissing) { return try body() } catch { throw .missing(error) }
   }
 }
@@ -123,7 +123,7 @@ extension Store {
 // MARK: Pinning
 
 extension Store {
-  private func pinPath(
+  func pinPath(
     _ tree: UnsafeMutablePointer<Tree>, _ key: UnsafeRawBufferPointer, forDelete: Bool
   ) throws(PageMissing) {
     let height = Int(tree.pointee.height)
@@ -174,7 +174,7 @@ extension Store {
   }
 
   /// Promises `need` new pages beside a copy of each pinned one.
-  private func reserve(_ need: Int, keepsFree: Int) throws(PrepareFailure) {
+  func reserve(_ need: Int, keepsFree: Int) throws(PrepareFailure) {
     let new = pinnedCount + reservedCount + need
     let staying = dirtyCount + frozenCount + pinnedCount
     guard staying + new + headroomFrames <= limits.framesMax else { throw .outOfMemory }

@@ -31,6 +31,9 @@ import Primitives
 /// stay in memory. So a leaf that becomes empty is cut off by `endWrite` only: the range of its keys goes to a neighbour that
 /// nobody has pinned. Merging is a favour, never a duty: it happens when a neighbour is in memory.
 ///
+/// **Ranges.** `deleteRange` cuts the tree at both ends and closes it over what lay between: work that follows from its height. What
+/// was taken out is put on a stack of discarded trees, which `reclaim` frees page by page when there is time.
+///
 /// **Checkpoint.** `beginCheckpoint` freezes: it lists the dirty pages, children before parents, and starts the next epoch.
 /// Then they are written while writers go on with copies; each is *sealed* when its write is ordered, that is, its
 /// pointers get the checksums of its children, and its own checksum goes into the table. So the work is spread over as
@@ -49,8 +52,8 @@ import Primitives
 ///
 /// **What it does not do.** The freeze itself goes over all dirty pages at once, to list them. Eviction does not tell a scan
 /// from other readers. Reservations are for the worst case: a put reserves a split of every level, so a batch of 1000 wants
-/// some 6000 frames of budget. A live page that nobody changes keeps the file as long as its
-/// place is high. A dropped shard must be empty. Keys are stored whole (the shared
+/// some 6000 frames of budget. A live page that nobody changes keeps the file as long as its place is high. A dropped shard must
+/// be empty. How many rows a range holds is told by who deletes it. Keys are stored whole (the shared
 /// prefix only speeds up the search). Versions and encryption are not here. A page is checked when it comes in, each by
 /// itself; pages that are sound and wired wrongly under right checksums (two parents of one child) are found by
 /// `verifyStore` and may trap here.
@@ -65,6 +68,8 @@ package final class Store {
   var dirtyInner: [UInt32] = []
   /// Leaves that this batch has left empty: Tree+Delete.swift.
   var emptied: [EmptiedLeaf] = []
+  /// How many trees wait to be freed, nil before the directory was asked: Store+Discarded.swift.
+  var discardedCount: UInt32?
   var missRandom: SeededRandom
   /// When pages were loaded, counted in accesses. Only for misses on purpose.
   var loadedAt: [PageID: UInt32] = [:]

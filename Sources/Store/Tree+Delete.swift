@@ -116,14 +116,11 @@ extension Store {
 
   /// Takes a child out of an inner page. The range of its keys goes to a neighbour.
   private func cutChild(_ parent: Page, _ slot: Int) {
-    guard slot == 0 else { return parent.remove(at: slot) }
-    let second = parent.child(1)
-    parent.remove(at: 1)
-    parent.setChild(0, second)
+    if slot == 0 { parent.removeFirstChild() } else { parent.remove(at: slot) }
   }
 
   /// While the root has one child, that is the root.
-  private func lowerRoot(_ tree: UnsafeMutablePointer<Tree>) {
+  func lowerRoot(_ tree: UnsafeMutablePointer<Tree>) {
     while tree.pointee.height > 1 {
       let old = tree.pointee.root
       guard let root = resident(old, .tree, level: UInt8(tree.pointee.height - 1)), root.birth == epoch else { return }

@@ -51,9 +51,17 @@ package func verifyStore<Source: PageSource>(
 ) -> VerifyReport {
   var walk = Walk(superblock)
   var records: [(ShardID, DirectoryRecord)] = []
+  var discarded: [DiscardedPage] = []
   walk.tree(superblock.directory, &source) { key, value in
-    let record = value.withUnsafeBytes { DirectoryRecord($0, pageCount: superblock.pageCount) }
-    guard key.count == 8, let record else { return false }
+    guard let record = value.withUnsafeBytes({ DirectoryRecord($0, pageCount: superblock.pageCount) }) else {
+      return false
+    }
+    if DiscardedKey.place(key) != nil {
+      guard let page = DiscardedPage(record) else { return false }
+      discarded.append(page)
+      return true
+    }
+    guard key.count == 8 else { return false }
     records.append((ShardID(UInt64(bigEndian: key.loadUnaligned(as: UInt64.self))), record))
     return true
   }
@@ -67,6 +75,7 @@ package func verifyStore<Source: PageSource>(
       return true
     }
   }
+  for page in discarded { walk.discarded(page, &source) }
   walk.bitmaps(&source)
   return walk.report
 }
@@ -127,6 +136,19 @@ extension Walk {
     }
     if rows != tree.rows || bytes != tree.bytes {
       find(.wrong(tree.root.page, "the tree has \(rows) rows of \(bytes) bytes, not \(tree.rows) of \(tree.bytes)"))
+    }
+  }
+
+  /// What is left of a tree that is being freed. Its rows are nobody's any more.
+  mutating func discarded<Source: PageSource>(_ discarded: DiscardedPage, _ source: inout Source) {
+    page(discarded.pointer, .tree, level: discarded.level, &source) { walk, source, page in
+      for index in 0..<page.count {
+        if discarded.level == 0 {
+          if page.isOverflow(index) { _ = walk.overflow(page, index, &source) }
+        } else if index >= discarded.freedChildren {
+          walk.discarded(DiscardedPage(page.child(index), level: discarded.level - 1), &source)
+        }
+      }
     }
   }
 

@@ -104,6 +104,13 @@ import Testing
         == "03000000040000000500000000000000" + "0200000000000000" + "0600000000000000" + "0700000000000000" + "0809")
     let decoded = record.encoded().withUnsafeBytes { DirectoryRecord($0, pageCount: 100) }
     #expect(decoded == record)
+    var discarded = DiscardedPage(root, level: 1)
+    discarded.freedChildren = 0x0809
+    #expect(hex(DiscardedKey.encoded(0x0102)) == "ff00000102")
+    #expect(
+      hex(discarded.record.encoded())
+        == "03000000040000000500000000000000" + "0200000000000000" + "0000000000000000" + "0000000000000000" + "0908")
+    #expect(DiscardedPage(discarded.record) == discarded)
   }
 
   /// The pages of one kind in a file with one long row.

@@ -12,6 +12,7 @@ import Testing
     var world = try World(seed: seed)
     for _ in 0..<(long ? 250_000 : 25_000) { try world.step() }
     try world.compareAll()
+    try world.emptyAndReclaim()
     for kind in world.happened { #expect(kind.value > 0, "\(kind.key) never happened") }
   }
 }
@@ -26,7 +27,7 @@ private struct World {
   var spread: UInt64 = 3_000
   var happened = [
     "checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0, "keep": 0,
-    "between": 0,
+    "between": 0, "range": 0, "all reclaimed": 0,
   ]
   /// Rises with each row that is kept, as versions do.
   var keptCount: UInt64 = 0
@@ -46,12 +47,14 @@ private struct World {
     case 0..<4_000: try put()
     case 4_000..<4_500: try keep()
     case 4_500..<7_500: try delete()
-    case 7_500..<9_900: try get()
+    case 7_500..<9_880: try get()
+    case 9_880..<9_900: try reclaim()
     case 9_900..<9_960: try scan()
     case 9_960..<9_985: try checkpoint()
     case 9_985..<9_990: try reopen()
     case 9_990..<9_994: try crash()
     case 9_994..<9_997: harness.store.evictAll()
+    case 9_997..<9_999: try deleteRange()
     default: spread = [30, 500, 3_000, 8_000][Int(random.below(4))]
     }
   }
@@ -137,6 +140,23 @@ private struct World {
     }
   }
 
+  /// From some row to some other, a few rows or nearly all.
+  private mutating func deleteRange() throws {
+    happened["range", default: 0] += 1
+    let from = key()
+    let start = now.place(from).index
+    let count = Int(random.below(random.chance(1, outOf: 3) ? 10 : UInt64(now.rows.count + 2)))
+    let to = start + count < now.rows.count ? now.rows[start + count].key : [0xF8]
+    try harness.deleteRange(from, to, &now)
+    harness.store.checkInvariants()
+  }
+
+  private mutating func reclaim() throws {
+    let waited = harness.store.discardedCount ?? 1 > 0
+    let isDone = try harness.reclaim(pagesMax: Int(random.below(100)))
+    if waited, isDone { happened["all reclaimed", default: 0] += 1 }
+  }
+
   private mutating func get() throws {
     let key = key()
     #expect(try harness.get(key) == now.get(key))
@@ -214,6 +234,17 @@ private struct World {
     if rows != durable.rows { durable = frozen }
     now = durable
     #expect(harness.verify().findings == [])
+  }
+
+  /// Nothing stays behind when the last row has gone.
+  mutating func emptyAndReclaim() throws {
+    try harness.deleteRange([], [0xFF], &now)
+    #expect(try harness.reclaim())
+    try compareAll()
+    for _ in 0..<3 { try checkpoint() }
+    try harness.deleteRange([], [0xFF], &now)
+    #expect(try harness.reclaim())
+    #expect(harness.store.statistics.livePages == 2 + 1 + 1, "superblocks, the directory's leaf, a bitmap page")
   }
 
   func compareAll() throws {

@@ -407,3 +407,36 @@ func filled(_ count: Int, _ seed: Int) -> [UInt8] {
     used = count
   }
 }
+
+// MARK: Ranges
+
+extension Harness {
+  /// Deletes a range of which the model knows what is in it.
+  func deleteRange(_ from: [UInt8], _ to: [UInt8], _ model: inout Model, in shard: ShardID = shard) throws {
+    let removed = model.deleteRange(from, to)
+    try from.withUnsafeBytes { from in
+      try to.withUnsafeBytes { to in
+        try prepare { () throws(PrepareFailure) in try store.prepareDeleteRange(shard, from: from, to: to) }
+        store.deleteRange(shard, from: from, to: to, rows: removed.rows, bytes: removed.bytes)
+      }
+    }
+    store.endWrite()
+  }
+
+  /// Frees what was discarded. Returns whether nothing is left.
+  @discardableResult
+  func reclaim(pagesMax: Int = .max) throws -> Bool {
+    var isDone = false
+    try prepare { () throws(PrepareFailure) in isDone = try store.reclaim(pagesMax: pagesMax) }
+    return isDone
+  }
+}
+
+extension Model {
+  mutating func deleteRange(_ from: [UInt8], _ to: [UInt8]) -> (rows: UInt64, bytes: UInt64) {
+    let range = place(from).index..<place(to).index
+    let removed = rows[range]
+    defer { rows.removeSubrange(range) }
+    return (UInt64(removed.count), UInt64(removed.reduce(0) { $0 + $1.key.count + $1.value.count }))
+  }
+}

@@ -149,8 +149,22 @@ import Testing
       steps += 1
       shard.checkInvariants()
     }
-    #expect(steps >= 1800 / TableLimits.advanceStepsMax && steps < 20)
+    #expect(steps >= 600 / TableLimits.advanceStepsMax && steps < 6, "notes of deletions go some at a time")
     #expect(shard.entries().allSatisfy { $0.key[0] == StateKey.rowKind })
+    _ = table
+  }
+
+  /// Versions that no deletion has left stand side by side, and their number does not count.
+  @Test func theVersionsOfAChunkGoAtOnce() throws {
+    var (shard, table) = try kept()
+    let keys = (0..<600).map { "{\"op\":\"put\",\"table\":\"simple\",\"key\":\"k\($0)\",\"row\":{\"v\":\"1\"}}" }
+    for _ in 0..<5 { _ = try shard.batch("{\"operations\":[\(keys.joined(separator: ","))]}") }
+    #expect(shard.machine.totals.history.records == 2400)
+    expect(&shard, 0, 1000, isFinished: true)
+    expect(&shard, 5000, 1000, isFinished: false)
+    #expect(shard.machine.totals.history.records == 0)
+    #expect(shard.entries().count { $0.key[0] != StateKey.rowKind } == 0)
+    shard.checkInvariants()
     _ = table
   }
 

@@ -77,6 +77,12 @@ package final class ShardMachine {
         carryOut(step, bytes, store)
         totals.count(step)
       }
+      for range in staging.ranges {
+        store.deleteRange(
+          shard, from: bytes.part(range.from.lowerBound, range.from.count),
+          to: bytes.part(range.to.lowerBound, range.to.count), rows: range.rows, bytes: range.bytes)
+        totals.stateHash &-= range.hash
+      }
     }
     totals.stateHash &+= staging.keptHash
     totals.history = staging.history

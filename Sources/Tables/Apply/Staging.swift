@@ -20,6 +20,16 @@ struct Staging {
     var previous: Int
   }
 
+  /// A range of keys that goes at once; carried out behind all steps.
+  struct DroppedRange {
+    var from: Range<Int>
+    var to: Range<Int>
+    var rows: UInt64
+    var bytes: UInt64
+    /// What its entries add to the state hash.
+    var hash: UInt64
+  }
+
   enum CatalogChange {
     case added(Table)
     case dropped(Table)
@@ -28,6 +38,7 @@ struct Staging {
   }
 
   private(set) var steps: [Step] = []
+  private(set) var ranges: [DroppedRange] = []
   private(set) var bytes: [UInt8] = []
   var catalogChanges: [CatalogChange] = []
   /// The history's totals as the command leaves them.
@@ -51,6 +62,7 @@ struct Staging {
     keptCount = 0
     keptHash = 0
     steps.removeAll(keepingCapacity: true)
+    if !ranges.isEmpty { ranges.removeAll(keepingCapacity: true) }
     bytes.removeAll(keepingCapacity: true)
     if !latest.isEmpty { latest.removeAll(keepingCapacity: true) }
     catalogChanges.removeAll(keepingCapacity: true)
@@ -63,6 +75,7 @@ struct Staging {
     self.history = history
     keptHash = 0
     steps.removeAll(keepingCapacity: true)
+    ranges.removeAll(keepingCapacity: true)
     catalogChanges.removeAll(keepingCapacity: true)
   }
 
@@ -122,6 +135,22 @@ struct Staging {
     try store.prepareDelete(shard, key)
     let keptKey = try prepare(kept, forDelete: true, shard, store)
     add(key, Step(key: 0..<0, value: nil, kept: keptKey, isRow: isRow, oldHash: old, newHash: nil, previous: -1))
+  }
+
+  /// Drops all entries at or behind `from` and before `to`, none of which is a row: `chunk` says how much that is.
+  mutating func dropRange(
+    from: [UInt8], to: [UInt8], _ chunk: HistoryChunk, shard: ShardID, store: Store
+  ) throws(PrepareFailure) {
+    isStoreTouched = true
+    try from.withBytes { (from) throws(PrepareFailure) in
+      try to.withBytes { (to) throws(PrepareFailure) in try store.prepareDeleteRange(shard, from: from, to: to) }
+    }
+    let start = bytes.count
+    bytes.append(contentsOf: from + to)
+    let middle = start + from.count
+    ranges.append(
+      DroppedRange(
+        from: start..<middle, to: middle..<bytes.count, rows: chunk.records, bytes: chunk.bytes, hash: chunk.hash))
   }
 
   private mutating func add(_ key: UnsafeRawBufferPointer, _ new: Step) {

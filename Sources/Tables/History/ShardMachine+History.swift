@@ -4,8 +4,9 @@ import Store
 // Keeping what is replaced and deleted, and dropping it when it is old enough.
 //
 // Age is counted by the shard's own clock, which `advance` commands move: each replica drops the same versions at the same
-// place in the log. Each such command closes the chunk that is open, then drops from the oldest chunk that is due, a
-// bounded step at a time; what is dropped is never looked at again by reads, since the horizon is raised first.
+// place in the log. Each such command closes the chunk that is open, then works on the oldest chunk that is due: notes of
+// deletions go one by one, a bounded number at a time, then all its versions at once. What is dropped is never looked at again by
+// reads, since the horizon is raised first.
 
 extension ShardMachine {
   /// What becomes of the version that a put replaces. One that this command itself put is nothing to keep: what it had
@@ -79,7 +80,7 @@ extension ShardMachine {
     guard chunk.clock + retention <= staging.history.clock else { return true }
     staging.history.horizon = max(staging.history.horizon, end)
     guard try dropDeletions(through: end, store) else { return false }
-    guard try dropKept(through: end, store) else { return false }
+    try dropKept(through: end, chunk, store)
     try remove(oldest, store)
     return false
   }
@@ -99,14 +100,13 @@ extension ShardMachine {
     return found.isAll
   }
 
-  private func dropKept(through end: Timestamp, _ store: Store) throws(PrepareFailure) -> Bool {
-    let found = try entries(HistoryKey.keptKind, through: end, max: TableLimits.advanceStepsMax, store)
-    for entry in found.entries {
-      try remove(entry, store)
-      staging.history.records -= 1
-      staging.history.bytes -= UInt64(entry.key.count + entry.value.count)
-    }
-    return found.isAll
+  /// The versions of a chunk are neighbours and go at once, however many they are.
+  private func dropKept(through end: Timestamp, _ chunk: HistoryChunk, _ store: Store) throws(PrepareFailure) {
+    var behind: [UInt8] = []
+    HistoryKey.appendKept(Timestamp(end.rawValue + 1), 0, to: &behind)
+    try staging.dropRange(from: [HistoryKey.keptKind], to: behind, chunk, shard: shard, store: store)
+    staging.history.records -= chunk.records
+    staging.history.bytes -= chunk.bytes
   }
 
   private func remove(_ entry: Entry, _ store: Store) throws(PrepareFailure) {
