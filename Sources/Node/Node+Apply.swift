@@ -54,6 +54,7 @@ extension Node {
       var cursor = try startedCursor(entry)
       while !cursor.isAtEnd {
         let range = try cursor.current()
+        if let next = try cursor.next() { prefetch(entry, next) }
         guard let outcome = applyCommand(entry, range, cursor.ordinal) else {
           replica.cursor = cursor
           if pages.apply != nil { loadAhead(entry, cursor) }
@@ -102,6 +103,11 @@ extension Node {
       waitToApply(error)
       return nil
     }
+  }
+
+  /// Asks the memory for what the next command will search, while this one is applied.
+  private func prefetch(_ entry: Entry, _ range: Range<Int>) {
+    entry.payload.withBytes { replica.machine.prefetch(UnsafeRawBufferPointer(rebasing: $0[range]), store: store) }
   }
 
   private func waitToApply(_ failure: PrepareFailure) {

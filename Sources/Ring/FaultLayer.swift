@@ -1,6 +1,7 @@
 /// The kinds of operations, for whoever stands in their way.
 package enum RingOperation: Sendable, Equatable {
-  case accept, connect, receive, send, shutdown, close, read, write, synchronize, allocate, poll, timeout, cancel
+  case accept, connect, receive, send, shutdown, close, read, write, synchronize, allocate, poll, timeout, cancel,
+    advise
 }
 
 /// The seam for injected faults: asked before each operation. An answer other than nil (a count, or `-errno`) becomes the

@@ -121,6 +121,13 @@ extension Ring {
     entry.pointee.user_data = token
   }
 
+  /// madvise of memory that the process has: `advice` is the kernel's number. Done by a worker of the kernel's.
+  package func advise(_ memory: UnsafeMutableRawPointer, _ count: Int, _ advice: Int32, token: UInt64) {
+    guard let entry = entry(.advise, -1, token, count) else { return }
+    io_uring_prep_madvise(entry, memory, off_t(count), advice)
+    entry.pointee.user_data = token
+  }
+
   /// Asks to end the operation with the token `target`; that one completes in any case. This one shows no completion.
   package func cancel(_ target: UInt64) {
     guard let entry = entry(.cancel, -1, Ring.ownToken) else { return }

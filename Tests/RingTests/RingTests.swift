@@ -157,14 +157,36 @@ func results(of tokens: Set<UInt64>, on ring: Ring) -> [UInt64: Int32] {
     #expect(completion(of: 7, on: ring)?.code == EIO)
   }
 
-  @Test func memoryForPagesIsAlignedAndThere() {
-    let (count, alignment) = (4 << 20, 2 << 20)
-    let memory = ResidentMemory.allocate(byteCount: count, alignment: alignment)
-    defer { ResidentMemory.deallocate(memory) }
-    #expect(UInt(bitPattern: memory) % UInt(alignment) == 0)
-    var resident = [UInt8](repeating: 0, count: count / 4096)
-    #expect(mincore(memory, count, &resident) == 0)
-    #expect(resident.allSatisfy { $0 & 1 == 1 })
+  @Test func memoryForPagesIsAlignedAndComesOneBehindTheOther() {
+    let part = 2 << 20
+    let memory = ResidentMemory(byteCount: 3 * part + 4096)
+    let first = memory.take(part)
+    #expect(UInt(bitPattern: first) % UInt(part) == 0)
+    first.initializeMemory(as: UInt8.self, repeating: 1, count: part)
+    let others = [memory.take(part), memory.take(part), memory.take(4096)]
+    #expect(others == [first + part, first + 2 * part, first + 3 * part])
+    for other in others { other.initializeMemory(as: UInt8.self, repeating: 2, count: 4096) }
+    #expect(first.load(as: UInt8.self) == 1)
+  }
+
+  @Test func memoryForPagesIsThereBeforeItIsWanted() {
+    let (part, ahead) = (2 << 20, ResidentMemory.bytesAhead)
+    let memory = ResidentMemory(byteCount: 4 * ahead)
+    let start = memory.take(part)
+    func resident(_ offset: Int) -> Int {
+      var pages = [UInt8](repeating: 0, count: ahead / 4096)
+      #expect(mincore(start + offset, ahead, &pages) == 0)
+      return pages.count { $0 & 1 == 1 }
+    }
+    var rests = 0
+    while resident(part) < ahead / 4096, rests < 1000 {
+      usleep(10_000)
+      rests += 1
+    }
+    #expect(resident(part) == ahead / 4096, "nobody has touched it")
+    #expect(resident(2 * ahead) == 0, "what is far off is left alone")
+    _ = memory.take(part)
+    #expect(memory.take(part) == start + 2 * part)
   }
 
   @Test func eachRefusalOfTheKernelNamesItsRemedy() {

@@ -164,8 +164,8 @@ package enum Boot {
     settings.limits.diskBytesMax = configuration.diskLimit
     let frames = Int(configuration.memory) / Store.pageBytes
     var limits = StoreLimits(framesMax: frames, pagesMax: budget.pages)
-    limits.memory = FrameMemory(
-      allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
+    let memory = ResidentMemory(byteCount: frames * Store.pageBytes)
+    limits.memory = FrameMemory(allocate: { count, _ in memory.take(count) }, deallocate: { _, _ in })
     limits.framesAtStart = Int(Configuration.memoryMin) / Store.pageBytes
     do throws(OpenRefusal) {
       return try Node.open(

@@ -22,8 +22,8 @@ final class StoreEngine: RowEngine {
   /// A store in so many frames, for a file of at most so many pages, with one empty shard.
   static func emptyStore(frames: Int, pages: Int) throws(BenchError) -> Store {
     var limits = StoreLimits(framesMax: frames, pagesMax: UInt32(pages))
-    limits.memory = FrameMemory(
-      allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
+    let memory = ResidentMemory(byteCount: frames * Store.pageBytes)
+    limits.memory = FrameMemory(allocate: { count, _ in memory.take(count) }, deallocate: { _, _ in })
     let identity = StoreIdentity(
       cluster: Array(repeating: 1, count: 16), node: NodeID(1), lane: LaneID(0), incarnation: Incarnation(1),
       directory: 1)

@@ -70,8 +70,8 @@ final class RecoveringNode {
   private static func limits(_ killed: KilledNode) -> StoreLimits {
     let frames = max(Int(killed.logBytes) / Store.pageBytes * 8, min(killed.storedRows, killed.rows * 4)) + 8192
     var limits = StoreLimits(framesMax: frames, pagesMax: 64 << 20)
-    limits.memory = FrameMemory(
-      allocate: ResidentMemory.allocate, deallocate: { memory, _ in ResidentMemory.deallocate(memory) })
+    let memory = ResidentMemory(byteCount: frames * Store.pageBytes)
+    limits.memory = FrameMemory(allocate: { count, _ in memory.take(count) }, deallocate: { _, _ in })
     return limits
   }
 
