@@ -36,6 +36,8 @@ package enum JournalFormat {
   package static let headerBytes = 104
   /// Bytes at a block's end that stay zero. Whoever encrypts blocks on their way to the disk needs room.
   package static let tailBytes = 32
+  /// The least size of a segment's file.
+  static let segmentBytesMin: UInt64 = 64 << 10
   package static let recordHeaderBytes = 36
   package static let startPayloadBytes = 24
   package static let votePayloadBytes = 12

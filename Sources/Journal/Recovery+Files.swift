@@ -19,10 +19,10 @@ extension Replay {
   }
 
   /// A segment's file appears under its name when it has its size, so a shorter one was cut. Without a whole block nobody knows
-  /// what it held: it must be as long as the others.
+  /// what it held: it must be as long as the others, and as any segment.
   private func checkSizes(_ survey: Survey) throws(JournalRefusal) {
     let others = survey.segments.map(\.saidBytes).max() ?? 0
-    let expected = others > 0 ? others : survey.files.map(\.bytes).max() ?? 0
+    let expected = others > 0 ? others : max(JournalFormat.segmentBytesMin, survey.files.map(\.bytes).max() ?? 0)
     for file in survey.files {
       let found = survey.segments.first { $0.file == file }
       let said = found?.saidBytes ?? 0

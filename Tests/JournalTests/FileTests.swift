@@ -114,6 +114,19 @@ import Testing
     }
   }
 
+  /// A file has its size before it has its name.
+  @Test func filesThatAreNoSegmentsAtAllAreDamage() throws {
+    for count in [0, 4096, 61_440] {
+      let disk = VirtualDisk()
+      for file: UInt32 in 1...3 {
+        disk.prepare(SegmentPreparation(file: file, bytes: UInt64(count), isFresh: true))
+      }
+      #expect(throws: JournalRefusal.self) {
+        try recoverJournal(disk, identity: Harness.identity(2), checkpoints: [])
+      }
+    }
+  }
+
   /// A file that was freed holds nothing any more: it is made anew.
   @Test func aFreedSegmentCutShortIsOfNoAccount() throws {
     let harness = try log()
