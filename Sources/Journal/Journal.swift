@@ -33,8 +33,8 @@ import Raft
 /// - A block repeats what the blocks before it held (`BlockSummary`), so that a damaged block's contents have names.
 ///
 /// ## How a segment is freed
-/// Oldest first, when every entry in it is covered by a durable checkpoint and held by every voter. Terms and votes whose
-/// only copy it holds are first written again. Then blocks name the next segment as the oldest live one, and when such
+/// Oldest first, when every entry in it is covered by every checkpoint that a start may begin with, and held by every voter: a
+/// start frees none before the first one is reported. Terms and votes whose only copy it holds are first written again. Then blocks name the next segment as the oldest live one, and when such
 /// a block is durable the file may be used again. So replay starts at the highest name found, and whatever older files
 /// hold is of no account.
 ///

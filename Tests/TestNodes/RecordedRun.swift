@@ -19,8 +19,9 @@ package struct RecordedRun {
   /// The table is there when so many operations are completed.
   package private(set) var tableAt = 0
 
-  /// Three starts: the first ends well, the second without a word, the third as `isClosed` says.
-  package init(putsPerStart: Int, isClosed: Bool = true) throws {
+  /// Three starts: the first ends well, the second without a word, the third as `isClosed` says. A checkpoint begins with the
+  /// log's 18th block or so: with few puts the last start leaves all of them to the log.
+  package init(putsPerStart: Int, last: Int? = nil, isClosed: Bool = true) throws {
     let disk = ImageDisk(end)
     for start in 0..<3 {
       let node = try SoloNode(disk, boots: disk.image.boots, disk: disk)
@@ -29,7 +30,7 @@ package struct RecordedRun {
         try require(node.ask(.createTable(body: Array(RecordedRun.table.utf8)))?.status == 201)
         tableAt = disk.operations.count
       }
-      for _ in 0..<putsPerStart { try put(node, disk) }
+      for _ in 0..<(start == 2 ? last ?? putsPerStart : putsPerStart) { try put(node, disk) }
       checkpoints += node.checkpoints
       if start == 0 || (start == 2 && isClosed) { try require(node.close()) }
     }

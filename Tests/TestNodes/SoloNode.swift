@@ -65,7 +65,7 @@ package final class SoloNode {
 
   private static var settings: NodeSettings {
     var limits = NodeLimits()
-    limits.checkpointLogBytes = 50_000
+    limits.checkpointLogBytes = 70_000
     limits.checkpointPagesAtOnce = 1
     return NodeSettings(
       clusterName: "solo", clusterID: "00", node: NodeID(1),

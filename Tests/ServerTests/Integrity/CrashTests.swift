@@ -15,7 +15,7 @@ import Testing
 
   @Test(arguments: 0..<4)
   func whereverThePowerFailsNothingAcknowledgedIsMissing(part: Int) throws {
-    let run = try RecordedRun(putsPerStart: 14, isClosed: false)
+    let run = try RecordedRun(putsPerStart: 18, isClosed: false)
     #expect(run.checkpoints >= 3 && run.operations.count > 80)
     var outcomes: Set<Int> = []
     for count in 0...run.operations.count where count % 4 == part {

@@ -17,9 +17,10 @@ import Testing
 
   @Test(arguments: taken)
   func aChangedByteAnywhereGivesARefusalOrTheRightRows(share: Int) throws {
-    let run = try RecordedRun(putsPerStart: 10)
+    let run = try RecordedRun(putsPerStart: 16, last: 10)
     let right = Outcome.rows(run.state(after: run.puts.count))
     #expect(Outcome(ImageDisk(run.end), boots: run.end.boots) == right)
+    #expect(run.checkpoints >= 2, "pages, and behind them a log")
     var counts = (refused: 0, right: 0)
     func judge(_ image: DirectoryImage, _ place: String) {
       let outcome = Outcome(ImageDisk(image), boots: image.boots)

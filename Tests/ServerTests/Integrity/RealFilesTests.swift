@@ -47,7 +47,7 @@ import Testing
   // MARK: Bytes and crashes
 
   @Test func aChangedByteInAnyFileGivesARefusalOrTheRightRows() throws {
-    let run = try RecordedRun(putsPerStart: 10)
+    let run = try RecordedRun(putsPerStart: 16, last: 10)
     let right = Outcome.rows(run.state(after: run.puts.count))
     try withDirectory(run.end) { data in
       #expect(outcome(data) == right)
@@ -109,7 +109,7 @@ import Testing
   }
 
   @Test func aPageFileThatIsCutForeignOrOfAnotherVersionIsRefused() throws {
-    let image = try RecordedRun(putsPerStart: 10).end
+    let image = try RecordedRun(putsPerStart: 16, last: 10).end
     let pages = "/lane-0/pages"
     try expectRefusal("it holds no page file", image) { try File($0 + pages, .write).resize(0) }
     try expectRefusal("the file has 20000 bytes of 32768", image) { try File($0 + pages, .write).resize(20_000) }
@@ -135,7 +135,7 @@ import Testing
   }
 
   @Test func aLogOrListOfAnotherVersionOrDirectoryIsRefused() throws {
-    let image = try RecordedRun(putsPerStart: 10).end
+    let image = try RecordedRun(putsPerStart: 16, last: 10).end
     // The segment in use: of the highest use number.
     let file = try #require(image.segments.max { use($0.value) < use($1.value) }?.key)
     let log = "/lane-0/log/\(LogFiles.name(of: file))"
@@ -160,7 +160,7 @@ import Testing
   }
 
   @Test func whatIsMissingOrMayNotBeReadIsNamed() throws {
-    let image = try RecordedRun(putsPerStart: 10).end
+    let image = try RecordedRun(putsPerStart: 16, last: 10).end
     try expectRefusal("no lane-0/pages", image) { try FileSystem.remove($0 + "/lane-0/pages") }
     try expectRefusal("/lane-0/log", image) { try FileManager.default.removeItem(atPath: $0 + "/lane-0/log") }
     try expectRefusal("bootNotRaised", image) { try FileSystem.remove($0 + "/boots") }
@@ -199,7 +199,7 @@ import Testing
   }
 
   @Test func aDirectoryInUseIsRefusedBeforeItIsRead() throws {
-    try withDirectory(try RecordedRun(putsPerStart: 10).end) { data in
+    try withDirectory(try RecordedRun(putsPerStart: 16, last: 10).end) { data in
       let lock = try File(data + "/LOCK", .write)
       try lock.lock()
       #expect(outcome(data) == .refused("data directory \(data): another filestored uses it"))
