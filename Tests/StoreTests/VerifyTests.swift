@@ -54,6 +54,29 @@ import Testing
     #expect(!verifyStore(&harness.disk, superblock).isSound)
   }
 
+  /// Not with what is left of its value.
+  @Test func aRowWhoseOverflowPageIsDamagedIsNotHandedOut() throws {
+    let harness = try Harness()
+    try harness.create()
+    try harness.put(bytes("a"), filled(40_000, 1))
+    try harness.put(bytes("b"), filled(40_000, 2))
+    try harness.checkpoint()
+    let superblock = try #require(harness.disk.newestSuperblock())
+    var keysByPage: [[String]] = []
+    for page in 2..<Int(superblock.pageCount) {
+      harness.disk.flip(page * pageBytes + 9_000, mask: 4)
+      var keys: [String] = []
+      let report = verifyStore(&harness.disk, superblock) { _, key, value in
+        keys.append(String(decoding: key, as: UTF8.self))
+        #expect(value == filled(40_000, keys.last == "a" ? 1 : 2))
+      }
+      #expect(!report.isSound)
+      keysByPage.append(keys)
+      harness.disk.flip(page * pageBytes + 9_000, mask: 4)
+    }
+    #expect(keysByPage.filter { $0 == ["a"] }.count == 3 && keysByPage.filter { $0 == ["b"] }.count == 3)
+  }
+
   @Test func damageIsFoundWithItsPlace() throws {
     let harness = try Harness()
     try harness.create()
