@@ -291,7 +291,7 @@ class Cluster:
         nodes = self.ask("GET", "/v1/nodes", node=node).json["nodes"]
         return {one["id"]: one["replicas"][0] for one in nodes if one["replicas"]}
 
-    def wait_equal(self, node):
+    def wait_equal(self, node, seconds=30):
         """All replicas have applied the same entries and hold the same state."""
 
         def equal():
@@ -299,4 +299,4 @@ class Cluster:
             states = {(one["applied_index"], one["state_hash"]) for one in found.values()}
             return len(found) == 3 and len(states) == 1 and None not in next(iter(states))
 
-        self.wait(equal, "all replicas are equal")
+        self.wait(equal, "all replicas are equal", seconds)
