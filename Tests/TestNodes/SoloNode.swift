@@ -210,6 +210,7 @@ package final class SoloNode {
     case .writeSuperblock(let page, let offset):
       disk?.perform(.superblock(offset: Int(offset), Array(node.bytes(of: page))))
       tell(.checkpoint(.superblockWritten))
+    case .shrink: tell(.checkpoint(.shrunk))  // it need not get shorter
     case .awaitRoom, .awaitLog, .finished, .failed: break
     }
   }
