@@ -66,6 +66,11 @@ class Full:
         for number in range(taken):
             some = [{"op": "delete", "table": "f", "key": f"{number}-{part}"} for part in range(8) if number + part > 0]
             answer = cluster.ask("POST", "/v1/batch", {"operations": some}, headers=patience)
+            if answer.code == "outcome-unknown":
+                # The first node that has room again took over in between. Nobody else deletes: what was done is not there.
+                answer = cluster.ask("POST", "/v1/batch", {"operations": some}, headers=patience)
+                self.assertIn(answer.status, (200, 404), answer.body)
+                continue
             self.assertEqual(answer.status, 200, answer.body)
         before = len(ledger.acknowledged)
         cluster.wait(lambda: len(ledger.acknowledged) >= before + 20, "writes come back", 60)
