@@ -49,9 +49,9 @@ import Testing
     #expect(
       hex(sealedBlock.dropFirst(96)) == """
         2423222100000000\
-        5cab8f51b460f23403dc8bb26c2d342d45d6481be4ff259ccd66b97aae157fd2\
+        59a5d842fb65fc6310938ebc3b3e7b284b815b54e1f172ee\
         505152535455565758595a5b5c5d5e5f\
-        194c3c5a9f5ca7f40d8e3a5c11b1f774
+        2d38551afe9bf44fdf9f8f268ec5461b
         """)
   }
 

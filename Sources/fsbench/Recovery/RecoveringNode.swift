@@ -7,7 +7,8 @@ import Store
 import Tables
 
 /// A node that starts on the data of a killed one: what `Boot` calls before it listens, then turns of the server's loop, with
-/// files for a disk and without peers and clients. No checkpoint that it orders is carried out: the next start finds the same.
+/// files for a disk and without peers and clients. No checkpoint that it orders is carried out, only the page file grows: the
+/// next start finds the same.
 final class RecoveringNode {
   /// Turns without progress before it is said that none will come.
   private static let idleTurnsMax = 10_000
@@ -44,7 +45,7 @@ final class RecoveringNode {
     lock = taken.files
     logPath = taken.files.logPath
     ring = try BenchError.ring(entries: 256)
-    pages = try OpenFile(killed.path + "/lane-0/pages", [.direct])
+    pages = try OpenFile(killed.path + "/lane-0/pages", [.read, .write, .direct])
     let settings = NodeSettings(
       clusterName: "fsbench", clusterID: KilledNode.clusterID, node: KilledNode.node,
       addresses: [(KilledNode.node, "127.0.0.1:1")], version: Boot.version, seed: 1)
@@ -149,12 +150,23 @@ final class RecoveringNode {
     swap(&orders, &effects)
     if let failure = orders.failed { throw .failed(failure.text) }
     for order in orders.journal { try perform(order) }
+    for order in orders.checkpoint { try perform(order) }
     for order in orders.pageReads {
       let memory = IOMemory(order.count)
       let token = begin(.pageRead(order, memory))
       ring.read(pages.file.descriptor, into: memory.buffer.bytes, at: order.fileOffset, token: token)
     }
     answers += orders.replies.map { (status: $0.reply.status, body: $0.reply.body) }
+  }
+
+  private func perform(_ effect: CheckpointEffect) throws(BenchError) {
+    switch effect {
+    case .grow(let bytes):
+      try BenchError.system { () throws(SystemError) in try pages.file.preallocate(bytes) }
+      events.append(.checkpoint(.grown))
+    case .shrink: events.append(.checkpoint(.shrunk))
+    case .writePage, .sync, .awaitLog, .writeSuperblock, .awaitRoom, .finished, .failed: break
+    }
   }
 
   private func perform(_ effect: JournalEffect) throws(BenchError) {
