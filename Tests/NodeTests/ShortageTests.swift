@@ -1,3 +1,4 @@
+import Glibc
 import Journal
 import Primitives
 import Raft
@@ -68,7 +69,7 @@ import Testing
     let other = try #require(world.machines.first { $0 !== node })
     world.isolated = [other.identity.node.rawValue]
     for machine in world.machines { machine.isDiskFull = true }
-    let (taken, problem) = try fill(world, rows: 2000) { Harness.put($0) }
+    let (written, problem) = try fill(world, rows: 2000) { Harness.put($0) }
     #expect(problem?.code == .diskFull && problem?.retry == .later)
     #expect(problem?.detail.contains("no room") == true)
     #expect(node.node.journal.shortage == .disk)
@@ -119,15 +120,29 @@ import Testing
 
   // MARK: The pages
 
-  /// Whose disks are full, and whether a limit or the disk itself ends them: small worlds, all of them.
-  @Test(arguments: [Set<UInt32>](arrayLiteral: [1], [2], [3], [1, 2], [1, 3], [2, 3], [1, 2, 3]), [false, true])
-  func fullNodesRefuseWritesAndGoOnByThemselves(full: Set<UInt32>, byLimit: Bool) throws {
+  /// Whose disks are full, and whether a limit or the disk itself ends them.
+  struct FullNodes: Sendable {
+    var nodes: Set<UInt32>
+    var byLimit: Bool
+
+    /// Small worlds: all of them with FILESTORE_LONG_TESTS in the environment, otherwise one of each kind.
+    static let taken: [FullNodes] =
+      getenv("FILESTORE_LONG_TESTS") == nil
+      ? [([1], false), ([2], true), ([1, 3], true), ([1, 2, 3], false)].map { FullNodes(nodes: $0, byLimit: $1) }
+      : [[1], [2], [3], [1, 2], [1, 3], [2, 3], [1, 2, 3]].flatMap { nodes in
+        [false, true].map { FullNodes(nodes: nodes, byLimit: $0) }
+      }
+  }
+
+  @Test(arguments: FullNodes.taken)
+  func fullNodesRefuseWritesAndGoOnByThemselves(world taken: FullNodes) throws {
+    let (full, byLimit) = (taken.nodes, taken.byLimit)
     var room = Harness.Room()
     room.pagesMax = { byLimit && full.contains($0) ? 300 : 640 }
     let world = try Harness(3, room: room)
     world.request(try world.elect(), Self.createWide)
     if !byLimit { for machine in world.machines { machine.isDiskFull = full.contains(machine.identity.node.rawValue) } }
-    let (taken, problem) = try fill(world, rows: 330)
+    let (written, problem) = try fill(world, rows: 330)
     if full.count == 1 {
       #expect(problem == nil, "the others go on")
       let stuck = world.machines[Int(full.first!) - 1]
@@ -140,10 +155,10 @@ import Testing
       world.pass(.seconds(2))
       return allAreEqual(world)
     }
-    #expect(problem?.code == .diskFull && problem?.retry == .later && taken > 20 && taken < 330)
+    #expect(problem?.code == .diskFull && problem?.retry == .later && written > 20 && written < 330)
     let leader = try world.leader()
     #expect(text(world.reply(world.request(leader, .get(Self.path(0), columns: nil)))).contains("xxx"))
-    for row in 0..<taken {
+    for row in 0..<written {
       let reply = try #require(world.reply(world.request(try world.leader(), .delete(Self.path(row), .none))))
       #expect(reply.status == 204, "\(row): \(reply.problem?.detail ?? "")")
     }
@@ -183,7 +198,7 @@ import Testing
     room.pagesMax = { _ in 2048 }
     let world = try Harness(1, room: room, retention: .seconds(60))
     world.request(try world.elect(), Self.createWide)
-    let (taken, problem) = try fill(world, rows: 1000) { Self.wide($0 % 20, pages: 8) }
+    let (written, problem) = try fill(world, rows: 1000) { Self.wide($0 % 20, pages: 8) }
     #expect(problem?.code == .diskFull && taken > 20)
     world.pass(.seconds(90))
     #expect(world.machines[0].node.shortage == nil && world.machines[0].node.totals.history.records == 0)
