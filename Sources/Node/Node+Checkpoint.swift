@@ -103,6 +103,7 @@ extension Node {
 
   func checkpointStep(_ event: CheckpointEvent) {
     guard fault == nil else { return }
+    room.mayHaveChanged = true
     var orders: [CheckpointEffect] = []
     store.step(event, into: &orders)
     takeCheckpointOrders(orders)

@@ -131,7 +131,7 @@ extension Node {
     case .raft(let raft):
       // The link says who speaks; a message in another's name is not that node's.
       guard raft.from.node == node, raft.to == settings.me, raft.shard == replica.shard else { return }
-      noteRoom()
+      if raft.carriesEntries { noteRoom() }
       stepRaft(.received(raft))
     case .forward(let id, let remaining, let operation):
       receivedForward(id: id, remaining: remaining, operation, from: node)

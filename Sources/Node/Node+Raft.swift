@@ -8,6 +8,7 @@ extension Node {
   /// Steps the group and carries out what follows, until nothing more follows.
   func stepRaft(_ event: RaftEvent) {
     guard fault == nil, !isClosing else { return }
+    room.mayHaveChanged = true
     replica.raft.step(event, at: now, into: &raftEffects)
     carryOutRaft()
   }
@@ -35,6 +36,7 @@ extension Node {
   }
 
   func journalStep(_ event: JournalEvent) {
+    room.mayHaveChanged = true
     journal.step(event, at: now, into: &journalEffects)
     takeJournalResults()
   }

@@ -17,6 +17,10 @@ import Tables
 
 /// What the node remembers of it from turn to turn.
 struct RoomState {
+  /// Raft, the log or a checkpoint has taken a step since the last look. Turns that only read look at nothing.
+  var mayHaveChanged = true
+  /// When the leader looks again at the room of the others: not in each turn, since nothing of what it holds back is urgent.
+  var votersAt = Instant.zero
   /// The pages are short; kept until there is some more room than where that began.
   var pages: Shortage?
   /// At the leader: who has no ample room, and whether a majority has.
@@ -29,6 +33,17 @@ struct RoomState {
 extension Node {
   /// Why this node wants no more writes of clients.
   package var shortage: Shortage? { journal.shortage ?? room.pages }
+
+  /// At the end of a turn: room is made ahead, and it is seen who has some.
+  func lookAtRoom() {
+    guard room.mayHaveChanged || applyStall != nil else { return }
+    room.mayHaveChanged = false
+    if !isClosing { resizeStore() }
+    noteRoom()
+    if now >= room.votersAt || shortage != nil || !room.votersShort.isEmpty { noteVotersRoom() }
+  }
+
+  private static let votersInterval = Nanoseconds.milliseconds(10)
 
   /// Looks again how much room there is, and tells Raft, which tells the leader.
   func noteRoom() {
@@ -49,8 +64,9 @@ extension Node {
 
   // MARK: The leader
 
-  /// At the end of a turn: who of the voters has room.
-  func noteVotersRoom() {
+  /// Who of the voters has room.
+  private func noteVotersRoom() {
+    room.votersAt = now + Self.votersInterval
     room.votersShort.removeAll(keepingCapacity: true)
     room.hasMajority = true
     guard replica.isLeader else { return }

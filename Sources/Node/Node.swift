@@ -170,12 +170,10 @@ package final class Node {
         reclaimPages()
         beginCheckpointWhenDue()
         paceCheckpoint()
-        resizeStore()
       }
       journal.flush(at: now, into: &journalEffects)
       takeJournalResults()
-      noteRoom()
-      noteVotersRoom()
+      lookAtRoom()
       tellShortage()
     }
     applyRoom = settings.limits.applyBytesMax

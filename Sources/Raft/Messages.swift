@@ -26,6 +26,11 @@ package struct RaftMessage: Equatable, Sendable {
   package var term: Term
   package var body: Body
 
+  /// What it brings wants room.
+  package var carriesEntries: Bool {
+    if case .append(let append) = body { !append.entries.isEmpty } else { false }
+  }
+
   package init(shard: ShardID, from: Member, to: Member, term: Term, body: Body) {
     self.shard = shard
     self.from = from

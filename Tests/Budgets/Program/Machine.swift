@@ -40,8 +40,9 @@ final class Machine {
   // MARK: - Orders
 
   var hasOrders: Bool {
-    expect(effects.checkpoint.isEmpty && effects.failed == nil, "no checkpoint begins, nothing fails")
-    return !effects.journal.isEmpty || !effects.sends.isEmpty || !effects.pageReads.isEmpty
+    expect(effects.failed == nil, "nothing fails")
+    return !effects.journal.isEmpty || !effects.checkpoint.isEmpty || !effects.sends.isEmpty
+      || !effects.pageReads.isEmpty
   }
 
   /// Performs orders to the disk, and tells the node of each in a turn of its own.
@@ -68,7 +69,18 @@ final class Machine {
       }
     }
     effects.journal.removeAll(keepingCapacity: true)
-    return completions
+    return completions + takeGrowth()
+  }
+
+  /// The page file grows ahead of need.
+  private func takeGrowth() -> [NodeEvent] {
+    if effects.checkpoint.isEmpty { return [] }
+    let grown = effects.checkpoint.map { order -> NodeEvent in
+      guard case .grow = order else { fatalError("no checkpoint begins: \(order)") }
+      return .checkpoint(.grown)
+    }
+    effects.checkpoint.removeAll(keepingCapacity: true)
+    return grown
   }
 
   func takeSends() -> [(to: NodeID, payload: [UInt8])] {
