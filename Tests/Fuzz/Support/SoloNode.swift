@@ -26,6 +26,7 @@ final class SoloNode {
     (journal.segmentBytes, journal.logBytesMax, journal.reserveBytes) = (64 << 10, 1 << 20, 256 << 10)
     journal.writesInFlightMax = 1
     var limits = StoreLimits(framesMax: 512, pagesMax: 2048)
+    limits.growPages = 64
     limits.memory = FramePool.memory
     do throws(OpenRefusal) {
       node = try Node.open(
