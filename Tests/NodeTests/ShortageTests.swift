@@ -86,7 +86,7 @@ import Testing
     world.isolated = []
     world.pass(.seconds(3))
     #expect(node.notices.contains(.shortage(nil)))
-    #expect(world.reply(world.request(try world.leader(), Harness.put(taken + 1)))?.status == 201)
+    #expect(world.reply(world.request(try world.leader(), Harness.put(written + 1)))?.status == 201)
     allAreEqual(world)
   }
 
@@ -199,7 +199,7 @@ import Testing
     let world = try Harness(1, room: room, retention: .seconds(60))
     world.request(try world.elect(), Self.createWide)
     let (written, problem) = try fill(world, rows: 1000) { Self.wide($0 % 20, pages: 8) }
-    #expect(problem?.code == .diskFull && taken > 20)
+    #expect(problem?.code == .diskFull && written > 20)
     world.pass(.seconds(90))
     #expect(world.machines[0].node.shortage == nil && world.machines[0].node.totals.history.records == 0)
     try writesComeBack(world)
