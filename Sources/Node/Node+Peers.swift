@@ -132,6 +132,7 @@ extension Node {
       // The link says who speaks; a message in another's name is not that node's.
       guard raft.from.node == node, raft.to == settings.me, raft.shard == replica.shard else { return }
       if raft.carriesEntries { noteRoom() }
+      if raft.tellsOfLittleRoom { room.votersAt = .zero }
       stepRaft(.received(raft))
     case .forward(let id, let remaining, let operation):
       receivedForward(id: id, remaining: remaining, operation, from: node)

@@ -19,7 +19,8 @@ import Tables
 struct RoomState {
   /// Raft, the log or a checkpoint has taken a step since the last look. Turns that only read look at nothing.
   var mayHaveChanged = true
-  /// When the leader looks again at the room of the others: not in each turn, since nothing of what it holds back is urgent.
+  /// When the leader looks again at the room of the others: at once when one
+  /// of them says that it has little, otherwise not in each turn.
   var votersAt = Instant.zero
   /// The pages are short; kept until there is some more room than where that began.
   var pages: Shortage?

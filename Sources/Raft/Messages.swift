@@ -31,6 +31,10 @@ package struct RaftMessage: Equatable, Sendable {
     if case .append(let append) = body { !append.entries.isEmpty } else { false }
   }
 
+  package var tellsOfLittleRoom: Bool {
+    if case .appendReply(let reply) = body { reply.room != .ample } else { false }
+  }
+
   package init(shard: ShardID, from: Member, to: Member, term: Term, body: Body) {
     self.shard = shard
     self.from = from
