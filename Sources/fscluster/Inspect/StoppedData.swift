@@ -9,10 +9,11 @@ import Store
 /// A data directory that no process uses, opened for reading.
 final class StoppedData {
   let path: String
-  private let lock: Int32
-  private let pages: Int32
-  let segments: [(name: String, file: JournalFile)]
-  private let sealer: Sealer?
+  // All have a value before anything is refused: only then does `deinit` close and free what a refused one has opened.
+  private var lock: Int32 = -1
+  private var pages: Int32 = -1
+  private(set) var segments: [(name: String, file: JournalFile)] = []
+  private var sealer: Sealer?
   /// Whose blocks they are: from the superblock that was read last.
   private var directoryID: UInt64?
   /// A data key that something is encrypted with and that the file `keys` does not hold.
@@ -43,7 +44,6 @@ final class StoppedData {
     guard access(log, R_OK | X_OK) == 0, let names = try? FileManager.default.contentsOfDirectory(atPath: log) else {
       throw StoppedData.unreadable(log)
     }
-    var found: [(name: String, file: JournalFile)] = []
     for name in names.sorted() {
       guard name.hasSuffix(".log"), let number = UInt32(name.dropLast(4)), StoppedData.name(of: number) == name else {
         continue
@@ -51,9 +51,8 @@ final class StoppedData {
       let descriptor = fs_open(log + "/" + name, O_RDONLY | O_CLOEXEC, 0)
       guard descriptor >= 0 else { throw StoppedData.unreadable(log + "/" + name) }
       segmentDescriptors[number] = descriptor
-      found.append((name, JournalFile(file: number, bytes: StoppedData.size(descriptor))))
+      segments.append((name, JournalFile(file: number, bytes: StoppedData.size(descriptor))))
     }
-    segments = found
   }
 
   private func note(_ keyID: UInt32?) {
