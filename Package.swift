@@ -4,6 +4,8 @@ import PackageDescription
 /// With FILESTORE_FUZZ in the environment, which Tests/Fuzz/run sets, the package is the fuzzers and what they fuzz, built so
 /// that it tells the fuzzer which way it went.
 let isFuzzing = Context.environment["FILESTORE_FUZZ"] != nil
+/// With FILESTORE_THREADS in the environment the package is what starts threads, and its tests: the pure targets start none.
+let hasThreadsOnly = Context.environment["FILESTORE_THREADS"] != nil
 
 let strict: [SwiftSetting] =
   [
@@ -103,18 +105,19 @@ let package = Package(
       ], path: "Tests/Budgets/Program"),
 
     // tests
+    target("TestScale", [], path: "Tests/TestScale"),
     target(
       "TestNodes",
       ["Server", "FileStoreClient", "Node", "Raft", "Journal", "Store", "Ring", "Transport", "Primitives", logging],
       path: "Tests/TestNodes"),
     tests("PrimitivesTests", ["Primitives"]),
     .testTarget(
-      name: "RaftTests", dependencies: ["Raft", "Primitives"], exclude: ["Scripts"], swiftSettings: strict),
-    tests("JournalTests", ["Journal", "Raft", "Primitives"]),
-    tests("StoreTests", ["Store", "Primitives"]),
-    tests("TablesTests", ["Tables", "Store", "Primitives"]),
+      name: "RaftTests", dependencies: ["Raft", "Primitives", "TestScale"], exclude: ["Scripts"], swiftSettings: strict),
+    tests("JournalTests", ["Journal", "Raft", "Primitives", "TestScale"]),
+    tests("StoreTests", ["Store", "Primitives", "TestScale"]),
+    tests("TablesTests", ["Tables", "Store", "Primitives", "TestScale"]),
     tests("CheckersTests", ["Checkers", "Primitives"]),
-    tests("NodeTests", ["Node", "Raft", "Journal", "Store", "Tables", "Primitives"]),
+    tests("NodeTests", ["Node", "Raft", "Journal", "Store", "Tables", "Primitives", "TestScale"]),
     tests("RingTests", ["Ring", "Primitives"]),
     tests("TransportTests", ["Transport", "Primitives"]),
     tests("SealingTests", ["Sealing", "Primitives"]),
@@ -122,15 +125,25 @@ let package = Package(
       "ServerTests",
       [
         "Server", "Node", "Journal", "Store", "Tables", "Transport", "Sealing", "Primitives", "Ring", "FileStoreClient",
-        "TestNodes",
+        "TestNodes", "TestScale",
       ]),
     tests("FileStoreClientTests", ["FileStoreClient", "Transport", "Primitives"]),
     tests("fsclusterTests", ["fscluster", "Server", "FileStoreClient", "Transport", "Primitives", "TestNodes"]),
-    tests("fsbenchTests", ["fsbench", "Server", "FileStoreClient", "Ring", "Transport", "Primitives", "TestNodes"]),
+    tests(
+      "fsbenchTests",
+      ["fsbench", "Server", "FileStoreClient", "Ring", "Transport", "Primitives", "TestNodes", "TestScale"]),
     tests("SimulatorTests", ["Simulator", "Checkers", "Primitives"]),
   ]
 )
 
+if hasThreadsOnly {
+  let others = [
+    "Checkers", "Simulator", "fsbench", "simulate", "ChaosTests", "BudgetMeter", "budgets", "PrimitivesTests",
+    "RaftTests", "JournalTests", "StoreTests", "TablesTests", "CheckersTests", "NodeTests", "SealingTests",
+    "fsbenchTests", "SimulatorTests",
+  ]
+  package.targets.removeAll { others.contains($0.name) }
+}
 if isFuzzing {
   package.targets.removeAll { $0.type == .executable || $0.type == .test }
   package.targets += [

@@ -1,5 +1,6 @@
 import Primitives
 import Raft
+import TestScale
 import Testing
 
 @testable import Journal
@@ -20,13 +21,13 @@ import Testing
 
   @Test func whatComesBackAfterCrashesIsWhatWasPersistedAndAPrefixOfTheRest() throws {
     var coverage = Coverage()
-    for seed in 1...UInt64(300) { try run(seed: seed, &coverage) }
-    #expect(coverage.crashes > 1000)
-    #expect(coverage.tornTails > 300)
-    #expect(coverage.freed > 500)
-    #expect(coverage.replaced > 500)
-    #expect(coverage.spanning > 200)
-    #expect(coverage.loads > 300)
+    for seed in 1...scaled(UInt64(75), long: 300) { try run(seed: seed, &coverage) }
+    #expect(coverage.crashes > scaled(250, long: 1000))
+    #expect(coverage.tornTails > scaled(75, long: 300))
+    #expect(coverage.freed > scaled(125, long: 500))
+    #expect(coverage.replaced > scaled(125, long: 500))
+    #expect(coverage.spanning > scaled(50, long: 200))
+    #expect(coverage.loads > scaled(75, long: 300))
   }
 
   private func run(seed: UInt64, _ coverage: inout Coverage) throws {

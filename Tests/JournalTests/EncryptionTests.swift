@@ -1,5 +1,6 @@
 import Primitives
 import Raft
+import TestScale
 import Testing
 
 @testable import Journal
@@ -85,7 +86,7 @@ import Testing
 
   @Test func anyBytesAreCutIntoBlocksWithoutATrap() {
     var random = SeededRandom(seed: 8)
-    for _ in 0..<2_000 {
+    for _ in 0..<scaled(300, long: 2_000) {
       var bytes = (0..<Int(random.below(20_000))).map { _ in UInt8(random.below(256)) }
       var at = 0
       while at + 16 <= bytes.count {

@@ -1,5 +1,6 @@
 import Primitives
 import Raft
+import TestScale
 import Testing
 
 @testable import Journal
@@ -97,15 +98,15 @@ import Testing
     var cut = 0
     for (position, block) in blocks.enumerated() {
       for offset in interesting(block) {
-        for mask in [UInt8(0x01), 0x80] {
+        for mask in scaled([UInt8(0x01)], long: [0x01, 0x80]) {
           let disk = harness.disk.copy()
           disk.flip(block.file, Int(block.offset) + offset, mask)
           judge(harness, disk, block, isLast: position == blocks.count - 1, &refused, &cut)
         }
       }
     }
-    #expect(refused > 1000)
-    #expect(cut > 100)
+    #expect(refused > scaled(500, long: 1000))
+    #expect(cut > scaled(50, long: 100))
   }
 
   /// A sealed log over two boots and two segments.

@@ -1,4 +1,5 @@
 import Primitives
+import TestScale
 import Testing
 
 @testable import Journal
@@ -22,7 +23,7 @@ import Testing
     return disk
   }
 
-  @Test(arguments: 0..<40) func whateverIsAskedForIsWhatTheFileHolds(seed: UInt64) throws {
+  @Test(arguments: 0..<scaled(10, long: 40)) func whateverIsAskedForIsWhatTheFileHolds(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     let disk = disk(pages: [700, 64, 65, 300], &random)
     let files = disk.files

@@ -1,8 +1,8 @@
-import Glibc
 import Journal
 import Primitives
 import Raft
 import Store
+import TestScale
 import Testing
 
 @testable import Node
@@ -127,11 +127,11 @@ import Testing
 
     /// Small worlds: all of them with FILESTORE_LONG_TESTS in the environment, otherwise one.
     static let taken: [FullNodes] =
-      getenv("FILESTORE_LONG_TESTS") == nil
-      ? [FullNodes(nodes: [1, 3], byLimit: true)]
-      : [[1], [2], [3], [1, 2], [1, 3], [2, 3], [1, 2, 3]].flatMap { nodes in
-        [false, true].map { FullNodes(nodes: nodes, byLimit: $0) }
-      }
+      scaled(
+        [FullNodes(nodes: [1, 3], byLimit: true)],
+        long: [[1], [2], [3], [1, 2], [1, 3], [2, 3], [1, 2, 3]].flatMap { nodes in
+          [false, true].map { FullNodes(nodes: nodes, byLimit: $0) }
+        })
   }
 
   @Test(arguments: FullNodes.taken)

@@ -3,6 +3,7 @@
 
 import Foundation
 import Primitives
+import TestScale
 import Testing
 
 @testable import Raft
@@ -12,7 +13,7 @@ import Testing
   @Test(arguments: 0..<UInt64(4)) func everyRunIsSafeAndEndsWithAWorkingGroup(quarter: UInt64) {
     let environment = ProcessInfo.processInfo.environment
     if let only = environment["RAFT_SEED"].flatMap(UInt64.init) { return only % 4 == quarter ? run(only) : () }
-    let seeds = environment["RAFT_SEEDS"].flatMap(UInt64.init) ?? 120
+    let seeds = environment["RAFT_SEEDS"].flatMap(UInt64.init) ?? scaled(32, long: 120)
     for seed in stride(from: quarter, to: seeds, by: 4) { run(seed) }
   }
 

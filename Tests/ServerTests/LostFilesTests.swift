@@ -2,6 +2,7 @@ import Foundation
 import Primitives
 import Ring
 import TestNodes
+import TestScale
 import Testing
 
 @testable import Server
@@ -66,7 +67,7 @@ import Testing
     try #require(segments.count >= 2, "two starts took one each")
     // The second start's segment: what it holds was acknowledged, and no block of another tells of it.
     let last = try #require(try lastWritten(segments))
-    for count: UInt64 in [0, 1, 4096, 12_345, (64 << 20) - 4096] {
+    for count in scaled([12_345], long: [0, 1, 4096, 12_345, (64 << 20) - 4096] as [UInt64]) {
       let text = try refusal { data in try File("\(data)/lane-0/log/\(last)", .write).resize(count) }
       #expect(text.contains("the log is damaged: \(last) at offset \(count) (the file was cut short there)"), "\(text)")
     }

@@ -1,5 +1,5 @@
-import Glibc
 import Primitives
+import TestScale
 import Testing
 
 @testable import Store
@@ -8,9 +8,8 @@ import Testing
 @Suite struct ModelTests {
   @Test(arguments: [UInt64(1), 2, 3, 4])
   func randomOperationsGiveWhatTheModelGives(seed: UInt64) throws {
-    let long = getenv("FILESTORE_LONG_TESTS") != nil
     var world = try World(seed: seed)
-    for _ in 0..<(long ? 250_000 : 25_000) { try world.step() }
+    for _ in 0..<scaled(12_000, long: 250_000) { try world.step() }
     try world.compareAll()
     try world.emptyAndReclaim()
     for kind in world.happened { #expect(kind.value > 0, "\(kind.key) never happened") }

@@ -1,4 +1,5 @@
 import Primitives
+import TestScale
 import Testing
 
 @testable import Store
@@ -101,7 +102,7 @@ import Testing
     }
     try full.checkpoint()
     let largest = full.disk.pageCount
-    for stopAt in 0..<150 {
+    for stopAt in stride(from: 0, to: 150, by: scaled(7, long: 1)) {
       let harness = try Harness(full.disk, limits: limits(1600))
       var orders = 0
       var isStopped = false

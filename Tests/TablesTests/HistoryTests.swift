@@ -1,4 +1,5 @@
 import Primitives
+import TestScale
 import Testing
 
 @testable import Tables
@@ -201,7 +202,7 @@ import Testing
     func rows(at version: UInt64) -> [String: String] { states.last { $0.version <= version }?.rows ?? [:] }
   }
 
-  @Test(arguments: [1, 2, 3] as [UInt64])
+  @Test(arguments: scaled([1], long: [1, 2, 3] as [UInt64]))
   func everySnapshotIsWhatWas(_ seed: UInt64) throws {
     var (shard, table) = try kept(4, seed: seed)
     var random = SeededRandom(seed: seed)

@@ -14,6 +14,7 @@ from ledger import Ledger
 TABLE = {"name": "t", "columns": [{"name": "k", "type": "text"}, {"name": "r", "type": "int64"}], "primary_key": ["k"]}
 LARGE = {"name": "f", "columns": [{"name": "k", "type": "text"}, {"name": "s", "type": "text"}], "primary_key": ["k"]}
 NODES = (1, 2, 3)
+LONG = bool(os.environ.get("FS_LONG"))
 # What was deleted takes room until it has aged.
 SOON = {"FILESTORED_HISTORY_RETENTION": "5s"}
 
@@ -151,7 +152,7 @@ class B3_Disks(Full, unittest.TestCase):
         self.nothing_is_lost(cluster, ledger)
 
     def test_disks_of_one_node_two_and_all_without_room(self):
-        for full in ([1], [1, 2], NODES):
+        for full in ([1], [1, 2], NODES) if LONG else ([1], NODES):
             with self.subTest(full=full):
                 self.without_room(full)
 
@@ -233,12 +234,14 @@ class B4_DiskLimit(Full, unittest.TestCase):
         cluster.start()
         self.nothing_is_lost(cluster, ledger)
 
+    @unittest.skipUnless(LONG, "--long")
     def test_all_nodes_at_their_limit(self):
         self.majority(NODES)
 
     def test_two_nodes_at_their_limit(self):
         self.majority([1, 2])
 
+    @unittest.skipUnless(LONG, "--long")
     def test_one_node_at_its_limit(self):
         cluster = self.make([1])
         with Ledger(cluster, NODES) as ledger:

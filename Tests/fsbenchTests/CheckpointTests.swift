@@ -2,6 +2,7 @@ import FileStoreClient
 import Foundation
 import Primitives
 import TestNodes
+import TestScale
 import Testing
 
 @testable import fsbench
@@ -164,7 +165,7 @@ private func at(_ milliseconds: UInt64) -> Instant { .zero + .milliseconds(milli
   }
 
   /// The rows fill two thirds of the node's pages: some 2 000 random writes make a checkpoint due, which takes 10 s at most.
-  @Test func checkpointsAreFoundAndWritesCounted() throws {
+  @Test(.enabled(if: isLongRun, "half a minute of load")) func checkpointsAreFoundAndWritesCounted() throws {
     try withNode { cluster, command in
       #expect(try run(command + ["--rows", "1000", "--rate", "100", "--seconds", "0.1"]).exitCode == 1)
       let found = try figures(command + ["--rows", "300000", "--rate", "1000", "--seconds", "14"])

@@ -1,6 +1,7 @@
 import Node
 import Primitives
 import TestNodes
+import TestScale
 import Testing
 
 /// The power fails at every single write of a node: of its log, of its checkpoints, of its starts. What was acknowledged is
@@ -13,7 +14,7 @@ import Testing
     (.random(3), .random(4)),
   ]
 
-  @Test(arguments: 0..<4)
+  @Test(arguments: scaled([1], long: [0, 1, 2, 3]))
   func whereverThePowerFailsNothingAcknowledgedIsMissing(part: Int) throws {
     let run = try RecordedRun(putsPerStart: 18, isClosed: false)
     #expect(run.checkpoints >= 3 && run.operations.count > 80)

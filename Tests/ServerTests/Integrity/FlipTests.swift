@@ -1,7 +1,7 @@
-import Glibc
 import Node
 import Primitives
 import TestNodes
+import TestScale
 import Testing
 
 /// Every byte of a small data directory is changed in turn, and a node starts on it: a refusal with a reason, or the right rows.
@@ -13,7 +13,7 @@ import Testing
 /// wrote last, `CrashAtEveryWriteTests` tells.
 @Suite struct FlipTests {
   private static let shares = 32
-  static let taken = getenv("FILESTORE_LONG_TESTS") == nil ? [10] : Array(0..<shares)
+  static let taken = scaled([10], long: Array(0..<shares))
 
   @Test(arguments: taken)
   func aChangedByteAnywhereGivesARefusalOrTheRightRows(share: Int) throws {

@@ -5,6 +5,7 @@ import Primitives
 import Ring
 import Store
 import TestNodes
+import TestScale
 import Testing
 
 @testable import Server
@@ -71,8 +72,8 @@ import Testing
   @Test func whereverThePowerFailsNothingAcknowledgedIsMissing() throws {
     let run = try RecordedRun(putsPerStart: 18, isClosed: false)
     let ways: [(Tearing, Tearing)] = [(.everything, .firstHalf), (.nothing, .lastHalf), (.random(5), .random(6))]
-    for count in stride(from: 0, to: run.operations.count, by: 5) {
-      let (unsynced, last) = ways[count / 5 % ways.count]
+    for count in stride(from: 0, to: run.operations.count, by: scaled(20, long: 5)) {
+      let (unsynced, last) = ways[count / scaled(20, long: 5) % ways.count]
       let image = DirectoryImage.afterCrash(
         from: SoloNode.fresh, run.operations, at: count, unsynced: unsynced, last: last)
       try withDirectory(image) { data in
