@@ -174,7 +174,7 @@ import Testing
   /// What is dropped is emptied in the background, which makes room as deletes do.
   @Test func aDroppedTableIsEmptiedThoughWritesAreRefused() throws {
     var room = Harness.Room()
-    room.pagesMax = { _ in 2048 }
+    room.pagesMax = { _ in 1280 }
     let world = try Harness(3, room: room)
     let node = try world.elect()
     world.request(node, Self.createWide)
@@ -195,7 +195,7 @@ import Testing
   /// Older versions are kept in pages, too: they age and go while writes are refused.
   @Test func olderVersionsGoThoughWritesAreRefused() throws {
     var room = Harness.Room()
-    room.pagesMax = { _ in 2048 }
+    room.pagesMax = { _ in 1280 }
     let world = try Harness(1, room: room, retention: .seconds(60))
     world.request(try world.elect(), Self.createWide)
     let (written, problem) = try fill(world, rows: 1000) { Self.wide($0 % 20, pages: 8) }
@@ -212,13 +212,13 @@ import Testing
     let world = try Harness(1, limits: limits)
     let node = try world.elect()
     world.request(node, Self.createWide)
-    #expect(try fill(world, rows: 1200).problem == nil)
+    #expect(try fill(world, rows: 700).problem == nil)
     world.pass(.seconds(1))
     let largest = node.files.pages.count
-    for row in 0..<1200 { world.request(node, .delete(Self.path(row), .none)) }
+    for row in 0..<700 { world.request(node, .delete(Self.path(row), .none)) }
     for row in 0..<40 { world.request(node, Self.wide(row)) }
     world.pass(.seconds(2))
-    #expect(node.shrinks > 0 && node.files.pages.count < largest / 2)
+    #expect(node.shrinks > 0 && node.files.pages.count < largest * 3 / 5)
     #expect(node.node.store.statistics.filePages * Store.pageBytes == node.files.pages.count)
     try world.restart(0)
     let again = try world.elect()

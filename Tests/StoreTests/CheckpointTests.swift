@@ -1,4 +1,5 @@
 import Primitives
+import TestScale
 import Testing
 
 @testable import Store
@@ -194,7 +195,7 @@ import Testing
     let orders = try harness.checkpoint().count
     var outcomes = (old: 0, new: 0)
     for stop in 0...orders {
-      for seed in 0..<3 {
+      for seed in 0..<scaled(1, long: 3) {
         let rows = try rowsAfterCrash(start, harness, stop: stop, seed: UInt64(stop * 10 + seed))
         #expect(rows == old || rows == new)
         if rows == old { outcomes.old += 1 } else { outcomes.new += 1 }
