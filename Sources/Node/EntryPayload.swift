@@ -95,12 +95,6 @@ package struct EntryCursor: Sendable {
   /// The place of the current command's bytes.
   package func current() throws(DecodeError) -> Range<Int> { try command(at: offset) }
 
-  /// The place of the command behind the current one, nil when that is the last.
-  package func next() throws(DecodeError) -> Range<Int>? {
-    guard ordinal + 1 < count else { return nil }
-    return try command(at: try current().upperBound)
-  }
-
   private func command(at offset: Int) throws(DecodeError) -> Range<Int> {
     guard payload.count >= offset + 4 else { throw .truncated }
     let length = payload.withUnsafeBytes {

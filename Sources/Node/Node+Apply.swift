@@ -52,9 +52,10 @@ extension Node {
     guard entry.kind == .command else { return true }
     do throws(DecodeError) {
       var cursor = try startedCursor(entry)
+      replica.lookahead.begin(cursor)
       while !cursor.isAtEnd {
         let range = try cursor.current()
-        if let next = try cursor.next() { prefetch(entry, next) }
+        try replica.lookahead.look(from: cursor.ordinal, replica.shard, store)
         guard let outcome = applyCommand(entry, range, cursor.ordinal) else {
           replica.cursor = cursor
           if pages.apply != nil { loadAhead(entry, cursor) }
@@ -103,11 +104,6 @@ extension Node {
       waitToApply(error)
       return nil
     }
-  }
-
-  /// Asks the memory for what the next command will search, while this one is applied.
-  private func prefetch(_ entry: Entry, _ range: Range<Int>) {
-    entry.payload.withBytes { replica.machine.prefetch(UnsafeRawBufferPointer(rebasing: $0[range]), store: store) }
   }
 
   private func waitToApply(_ failure: PrepareFailure) {

@@ -23,6 +23,8 @@ final class Replica {
   /// The place inside the next entry.
   var cursor: EntryCursor?
 
+  /// What the processor's memory was asked for.
+  let lookahead = Lookahead()
   /// How far pages were looked for ahead of applying: the place inside an entry.
   var ahead: (index: LogIndex, cursor: EntryCursor)?
 

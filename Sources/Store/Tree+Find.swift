@@ -35,17 +35,6 @@ extension Store {
     return page
   }
 
-  /// Asks for the first lines of the leaf of `key`, as far as the way there is in memory.
-  package func prefetch(_ shard: ShardID, _ key: UnsafeRawBufferPointer) {
-    guard let state = lastShard, state.pointee.shard == shard else { return }
-    var (pointer, level) = (state.pointee.tree.pointee.root, Int(state.pointee.tree.pointee.height) - 1)
-    while level > 0, let page = resident(pointer, .tree, level: UInt8(level)) {
-      pointer = page.child(page.childIndex(key))
-      level -= 1
-    }
-    if level == 0 { prefetchSlots(of: pointer.page) }
-  }
-
   /// Asks for the first lines of a page that is to be searched next.
   @inline(__always) func prefetchSlots(of page: PageID) {
     let index = Int(page.rawValue)

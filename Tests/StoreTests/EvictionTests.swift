@@ -61,4 +61,37 @@ import Testing
   private func unreferenced(_ store: Store) -> Int {
     (0..<store.tableCount).count { store.table[$0].frame != nil && !store.table[$0].isReferenced }
   }
+
+  /// Looking ahead asks the processor for memory. It changes nothing, whatever is there and whatever is looked for.
+  @Test func lookingAheadChangesNothing() throws {
+    let harness = try Harness()
+    try harness.create()
+    lookAhead(harness, [numbered(1), []])
+    for row in 0..<3_000 { try harness.put(numbered(row), filled(100, row)) }
+    try harness.checkpoint()
+    let rows = try harness.rows()
+    for isEvicted in [false, true] {
+      if isEvicted { harness.store.evictAll() }
+      let before = harness.store.statistics
+      lookAhead(harness, [numbered(1), [], numbered(2_999), [0xFF, 0xFF], numbered(1_500), [0]])
+      #expect(harness.store.statistics == before)
+    }
+    #expect(try harness.rows() == rows)
+    harness.store.checkInvariants()
+  }
+
+  private func lookAhead(_ harness: Harness, _ keys: [[UInt8]]) {
+    let bytes = keys.flatMap { $0 }
+    bytes.withUnsafeBytes { raw in
+      var start = 0
+      var ahead: [KeyAhead] = []
+      for key in keys {
+        ahead.append(
+          KeyAhead(key: UnsafeRawBufferPointer(rebasing: raw[start..<start + key.count]), recordCount: 20_000))
+        start += key.count
+      }
+      ahead.withUnsafeMutableBufferPointer { harness.store.prefetchLeaves(shard, $0) }
+      for key in ahead { harness.store.prefetchPlace(key) }
+    }
+  }
 }

@@ -26,16 +26,16 @@ extension ShardMachine {
     return result
   }
 
-  /// Asks the memory for the leaf that an operation will search. Costs a walk over pages that are in the processor's caches, and
-  /// saves a wait for one that is not. Batches are left alone: they walk from row to row by themselves.
-  package func prefetch(_ command: UnsafeRawBufferPointer, store: Store) {
+  /// The row that a command of one operation writes to, for `Store.prefetchLeaves`. Batches are left alone: they walk from row
+  /// to row by themselves.
+  package static func keyAhead(_ command: UnsafeRawBufferPointer) -> KeyAhead? {
     guard command.count > 2, command[0] == CommandFormat.version, command[1] == CommandKind.operation.rawValue else {
-      return
+      return nil
     }
     var reader = ByteReader(UnsafeRawBufferPointer(rebasing: command[2...]))
-    do throws(DecodeError) { store.prefetch(shard, try OperationView(from: &reader).stateKey) } catch {
-      // Applying it will say so.
-    }
+    do throws(DecodeError) {
+      return KeyAhead(key: try OperationView(from: &reader).stateKey, recordCount: command.count)
+    } catch { return nil }  // applying it will say so
   }
 
   private func missing(_ key: UnsafeRawBufferPointer, _ store: Store) -> PageMissing? {

@@ -72,26 +72,38 @@ package final class ShardMachine {
   // MARK: Pass two
 
   private func commit(_ store: Store) {
-    staging.bytes.withBytes { bytes in
-      for step in staging.steps {
-        carryOut(step, bytes, store)
-        totals.count(step)
+    staging.carryOut(shard, store, &totals)
+    if !staging.steps.isEmpty { changes += 1 }
+    if staging.isStoreTouched { store.endWrite() }
+    for change in staging.catalogChanges { catalog.take(change) }
+  }
+}
+
+extension Staging {
+  /// Mutating although it changes nothing of this: what a class holds is copied for each call that does not say so, array by
+  /// array.
+  fileprivate mutating func carryOut(_ shard: ShardID, _ store: Store, _ totals: inout ShardTotals) {
+    steps.withUnsafeBufferPointer { steps in
+      bytes.withBytes { bytes in
+        for step in steps {
+          Staging.carryOut(step, bytes, shard, store)
+          totals.count(step)
+        }
       }
-      for range in staging.ranges {
+    }
+    bytes.withBytes { bytes in
+      for range in ranges {
         store.deleteRange(
           shard, from: bytes.part(range.from.lowerBound, range.from.count),
           to: bytes.part(range.to.lowerBound, range.to.count), rows: range.rows, bytes: range.bytes)
         totals.stateHash &-= range.hash
       }
     }
-    totals.stateHash &+= staging.keptHash
-    totals.history = staging.history
-    if !staging.steps.isEmpty { changes += 1 }
-    if staging.isStoreTouched { store.endWrite() }
-    for change in staging.catalogChanges { catalog.take(change) }
+    totals.stateHash &+= keptHash
+    totals.history = history
   }
 
-  private func carryOut(_ step: Staging.Step, _ bytes: UnsafeRawBufferPointer, _ store: Store) {
+  private static func carryOut(_ step: Step, _ bytes: UnsafeRawBufferPointer, _ shard: ShardID, _ store: Store) {
     let key = bytes.part(step.key.lowerBound, step.key.count)
     let value = step.value.map { bytes.part($0.lowerBound, $0.count) }
     let kept = step.kept.map { bytes.part($0.lowerBound, $0.count) }

@@ -79,8 +79,8 @@ struct Staging {
     catalogChanges.removeAll(keepingCapacity: true)
   }
 
-  /// The newest step for a key.
-  func step(_ key: UnsafeRawBufferPointer) -> Step? {
+  /// The newest step for a key. Mutating for the reason of `carryOut`.
+  mutating func step(_ key: UnsafeRawBufferPointer) -> Step? {
     guard !steps.isEmpty else { return nil }
     var index = isBatch ? latest[stableHash(key)] ?? -1 : steps.count - 1
     while index >= 0 {
