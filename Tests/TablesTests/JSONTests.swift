@@ -51,7 +51,11 @@ import Testing
       #expect(minify([0x22] + sequence + [0x22]) == nil)
       #expect(minify([0x22] + bytes("abcdefgh") + sequence + [0x22]) == nil)
       #expect(!sequence.withBytes { isUTF8($0) })
-      #expect(!(bytes("abcdefgh") + sequence).withBytes { isUTF8($0) })
+      for count in [8, 31, 32, 33, 70] {
+        let before = bytes(String(repeating: "a", count: count))
+        #expect(before.withBytes { isUTF8($0) } && !(before + sequence).withBytes { isUTF8($0) })
+        #expect(!(before + sequence + before).withBytes { isUTF8($0) })
+      }
     }
     #expect(minify(bytes("\"aß€😀\u{7FF}\u{FFFF}\u{10FFFF}\"")) != nil)
   }

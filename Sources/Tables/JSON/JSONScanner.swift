@@ -277,6 +277,10 @@ func utf8Length(_ bytes: UnsafeRawBufferPointer, at offset: Int, end: Int) -> In
 func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
   var offset = 0
   while offset < bytes.count {
+    if offset + 32 <= bytes.count, isASCII(bytes, at: offset) {
+      offset += 32
+      continue
+    }
     if offset + 8 <= bytes.count,
       bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) & 0x8080_8080_8080_8080 == 0
     {
@@ -288,4 +292,10 @@ func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
     offset += count
   }
   return true
+}
+
+/// Whether the 32 bytes at `offset` are.
+@inline(__always) private func isASCII(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Bool {
+  func word(_ index: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: offset &+ 8 &* index, as: UInt64.self) }
+  return (word(0) | word(1) | word(2) | word(3)) & 0x8080_8080_8080_8080 == 0
 }
