@@ -95,7 +95,8 @@ extension Node {
         continue
       }
       statistics.deadlinesMissed += 1
-      let executed = request.stage.mayHaveExecuted(write: request.operation.isWrite)
+      // What this turn has taken in is proposed at its end all the same.
+      let executed = request.stage == .batched || request.stage.mayHaveExecuted(write: request.operation.isWrite)
       finish(handle, Reply(expired(request, executed: executed)))
     }
   }

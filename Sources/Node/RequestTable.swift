@@ -19,7 +19,7 @@ enum RequestStage: Equatable {
   case waitingForApply(LogIndex)
   /// Runs again when the page has come.
   case waitingForPage(PageID)
-  /// Its command is in the entry that the end of the turn proposes. Nothing was executed.
+  /// Its command is in the entry that the end of the turn proposes, if the node does not fail before. Nothing was executed yet.
   case batched
   /// Its command is in the log of this leader: from here only its result says what became of it.
   case appended(LogIndex)

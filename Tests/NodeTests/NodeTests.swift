@@ -123,6 +123,20 @@ import Testing
     #expect(world.reply(nobody)?.problem?.retry == .later)
   }
 
+  /// The deadline passes in the turn that has taken the write in: what is said of it holds after that turn.
+  @Test func aWriteThatExpiresInItsTurnIsNotSaidToBeUndone() throws {
+    let world = try Harness(1)
+    let node = try world.elect()
+    world.request(node, Harness.createTable)
+    let write = world.begin(node, Harness.put(1), timeout: .milliseconds(1))
+    world.now = world.now + .milliseconds(200)
+    world.tell(node, .tick)
+    world.settle()
+    let problem = try #require(world.reply(write)?.problem)
+    #expect(problem.code == .deadlineExceeded && problem.retry == .unknown)
+    #expect(world.reply(world.request(node, Harness.get))?.status == 200)
+  }
+
   @Test func aRequestThatIsTooLateIsRefusedAtOnce() throws {
     let world = try Harness(1)
     let node = try world.elect()
