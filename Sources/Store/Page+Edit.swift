@@ -138,10 +138,27 @@ extension Page {
 
   /// Moves the records together, so that all free bytes are in the gap. `scratch` is 16 KiB to work in.
   func compact(scratch: UnsafeMutableRawPointer) {
-    scratch.copyMemory(from: base, byteCount: Page.byteCount)
-    let source = Page(scratch)
+    let tidy = Page(scratch)
+    tidy.begin(as: self)
+    for index in 0..<count { tidy.append(record(index)) }
+    tidy.finish()
+    take(tidy)
+  }
+
+  /// Becomes an empty page of the kind and place of `other`; what lies between slots and records is not cleared.
+  func begin(as other: Page) {
+    base.copyMemory(from: other.base, byteCount: Page.headerCount)
     clear()
-    for index in 0..<source.count { append(source.record(index)) }
-    finish()
+  }
+
+  /// Takes over slots and records of `other`, which was begun as this one.
+  func take(_ other: Page) {
+    base.copyMemory(from: other.base, byteCount: Page.headerCount + other.count * Page.slotCount)
+    (base + other.heap).copyMemory(from: other.base + other.heap, byteCount: Page.contentEnd - other.heap)
+  }
+
+  /// What lies between slots and records, for a page whose memory held something else before.
+  func clearGap() {
+    (base + heap - gapCount).initializeMemory(as: UInt8.self, repeating: 0, count: gapCount)
   }
 }

@@ -50,9 +50,14 @@ struct Page {
   /// For reading only.
   @inline(__always) init(_ base: UnsafeRawPointer) { self.base = UnsafeMutableRawPointer(mutating: base) }
 
-  /// Makes the bytes an empty page.
-  func format(kind: PageKind, level: UInt8, id: PageID, birth: Epoch) {
-    base.initializeMemory(as: UInt8.self, repeating: 0, count: Page.byteCount)
+  /// Makes the bytes an empty page. Without `clearing` its content is whatever was there: for one who fills it at once.
+  func format(kind: PageKind, level: UInt8, id: PageID, birth: Epoch, clearing: Bool = true) {
+    if clearing {
+      base.initializeMemory(as: UInt8.self, repeating: 0, count: Page.byteCount)
+    } else {
+      base.initializeMemory(as: UInt8.self, repeating: 0, count: Page.headerCount)
+      (base + Page.contentEnd).initializeMemory(as: UInt8.self, repeating: 0, count: Page.tailCount)
+    }
     relabel(kind: kind, level: level, id: id, birth: birth)
     heap = Page.contentEnd
   }

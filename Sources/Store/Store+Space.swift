@@ -1,12 +1,12 @@
 // New pages, copies, freed pages: where the table of frames and the map of the file meet.
 
 extension Store {
-  /// A new dirty page. Frame and page id were reserved.
-  func newPage(_ kind: PageKind, level: UInt8) -> Page {
+  /// A new dirty page. Frame and page id were reserved. Unless it is cleared, who asked fills it or clears what he leaves.
+  func newPage(_ kind: PageKind, level: UInt8, isCleared: Bool = true) -> Page {
     let id = PageID(space.pointee.take())
     growTable(through: Int(id.rawValue))
     let page = Page(takeFrame())
-    page.format(kind: kind, level: level, id: id, birth: epoch)
+    page.format(kind: kind, level: level, id: id, birth: epoch, clearing: isCleared)
     adopt(page.base, as: id)
     return page
   }

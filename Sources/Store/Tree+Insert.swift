@@ -188,16 +188,20 @@ extension Store {
   /// Splits the page of `path` at `level` in two, the new record in one of them, and tells its parent.
   private func split(_ tree: UnsafeMutablePointer<Tree>, level: Int, _ index: Int, _ new: NewRecord) {
     let left = path[level].page
-    let right = newPage(.tree, level: UInt8(level))
-    scratchPage.copyMemory(from: left.base, byteCount: Page.byteCount)
-    let records = RecordSequence(source: Page(scratchPage), index: index, new: new)
+    let right = newPage(.tree, level: UInt8(level), isCleared: false)
+    let records = RecordSequence(source: left, index: index, new: new)
     let position = records.splitPosition()
     let separator = keepSeparator(records, position, level: level)
-    left.clear()
-    for i in 0..<position { records.append(i, to: left) }
-    left.finish()
     for i in position..<records.count { records.append(i, to: right, withoutKey: level > 0 && i == position) }
     right.finish()
+    right.clearGap()
+    if position < left.count || index < position {
+      let rest = Page(scratchPage)
+      rest.begin(as: left)
+      for i in 0..<position { records.append(i, to: rest) }
+      rest.finish()
+      left.take(rest)
+    }  // otherwise all of it stays: rows that come in rising order
     addToParent(tree, level: level + 1, left: left, separator, right: right)
   }
 
