@@ -79,7 +79,8 @@
   @inlinable package var remaining: Int { base.count - offset }
   @inlinable package var isAtEnd: Bool { offset == base.count }
 
-  @inlinable package mutating func read<T: FixedWidthInteger>(_: T.Type = T.self) throws(DecodeError) -> T {
+  @inlinable @inline(__always)
+  package mutating func read<T: FixedWidthInteger>(_: T.Type = T.self) throws(DecodeError) -> T {
     guard remaining >= MemoryLayout<T>.size else { throw .truncated }
     let value = base.loadUnaligned(fromByteOffset: offset, as: T.self)
     offset += MemoryLayout<T>.size
@@ -100,7 +101,8 @@
   }
 
   /// The next `count` bytes, not copied.
-  @inlinable package mutating func readBytes(_ count: Int) throws(DecodeError) -> UnsafeRawBufferPointer {
+  @inlinable @inline(__always)
+  package mutating func readBytes(_ count: Int) throws(DecodeError) -> UnsafeRawBufferPointer {
     guard count >= 0, remaining >= count else { throw .truncated }
     let slice = UnsafeRawBufferPointer(rebasing: base[offset..<offset + count])
     offset += count

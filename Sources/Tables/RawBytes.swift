@@ -46,6 +46,19 @@ extension UnsafeRawBufferPointer {
     return T(bigEndian: loadUnaligned(fromByteOffset: offset, as: T.self))
   }
 
+  /// Whether one of the eight bytes at `offset` is zero.
+  @inline(__always)
+  func hasZero(_ offset: Int) -> Bool {
+    let word: UInt64 = littleEndian(offset)
+    return (word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080 != 0
+  }
+
+  var hasZero: Bool {
+    guard count >= 8 else { return contains(0) }
+    for offset in stride(from: 0, through: count - 8, by: 8) where hasZero(offset) { return true }
+    return hasZero(count - 8)
+  }
+
   func equals(_ other: UnsafeRawBufferPointer) -> Bool { count == other.count && order(other) == 0 }
 
   /// Negative, zero or positive, as memcmp orders; a prefix comes first.

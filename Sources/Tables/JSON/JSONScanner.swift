@@ -287,6 +287,11 @@ func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
       offset += 8
       continue
     }
+    if offset + 8 > bytes.count, bytes.count >= 8,
+      bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt64.self) & 0x8080_8080_8080_8080 == 0
+    {
+      return true
+    }
     let count = utf8Length(bytes, at: offset, end: bytes.count)
     if count == 0 { return false }
     offset += count

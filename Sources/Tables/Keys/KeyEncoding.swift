@@ -71,7 +71,9 @@ func keyComponentEnd(_ type: ColumnType, _ key: UnsafeRawBufferPointer, from sta
   case .text, .bytes:
     var offset = start
     while offset + 1 < key.count {
-      if key[offset] != 0 {
+      if offset + 8 <= key.count, !key.hasZero(offset) {
+        offset += 8
+      } else if key[offset] != 0 {
         offset += 1
       } else if key[offset + 1] == terminator {
         return offset + 2

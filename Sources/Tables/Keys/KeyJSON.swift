@@ -42,7 +42,7 @@ extension Table {
   private func isValidComponent(_ type: ColumnType, _ component: UnsafeRawBufferPointer) -> Bool {
     switch type {
     case .bool, .int64, .uuid, .bytes: return true
-    case .text where !component.part(0, component.count - 2).contains(0):
+    case .text where !component.part(0, component.count - 2).hasZero:
       return isUTF8(component.part(0, component.count - 2))
     default:
       var cell: [UInt8] = []

@@ -25,6 +25,13 @@ enum RowFormat {
     }
   }
 
+  /// Where the cell of varying length `i` ends, in the data of a row whose list of ends begins at `start`.
+  @inline(__always)
+  static func end(_ row: UnsafeRawBufferPointer, _ start: Int, _ i: Int, wide: Bool) -> Int {
+    wide
+      ? Int(row.littleEndian(start + i * 4, as: UInt32.self)) : Int(row.littleEndian(start + i * 2, as: UInt16.self))
+  }
+
   /// Puts a row together. `head` is all up to the ends; each part stands in the bytes that its origin names.
   /// Returns the row's length, without writing it when that is over the limit.
   static func append(
@@ -67,62 +74,7 @@ struct RowView {
     self.table = table
   }
 
-  /// Whether the bytes are a row of this table and schema version. Everything else relies on it.
-  func isValid() -> Bool {
-    let head = table.template.count
-    let wide = bytes.count > 0 && bytes[0] & RowFormat.wideOffsets != 0
-    let width = wide ? 4 : 2
-    let dataStart = head + table.variableColumns.count * width
-    guard bytes.count >= dataStart, bytes.count <= TableLimits.rowBytesMax else { return false }
-    let dataCount = bytes.count - dataStart
-    guard wide == (dataCount > RowFormat.narrowDataMax), hasHeader() else { return false }
-    var previous = 0
-    for i in 0..<table.variableColumns.count {
-      let end = self.end(i, wide)
-      guard end >= previous, end <= dataCount else { return false }
-      previous = end
-    }
-    return previous == dataCount && hasValidCells()
-  }
-
-  /// Flags and schema are the table's, and null bits that stand for no column are zero.
-  private func hasHeader() -> Bool {
-    if table.nullableCount % 8 > 0 {
-      let last = bytes[table.nullOffset + table.nullableCount / 8]
-      guard last >> UInt8(table.nullableCount % 8) == 0 else { return false }
-    }
-    for i in 0..<table.nullOffset where bytes[i] & ~(i == 0 ? RowFormat.wideOffsets : 0) != table.template[i] {
-      return false
-    }
-    return true
-  }
-
-  private func hasValidCells() -> Bool {
-    for index in 0..<table.plans.count {
-      let plan = table.plans[index]
-      if plan.isKey { continue }
-      let cell = cell(plan)
-      if let cell {
-        guard isValidCell(plan.type, cell) else { return false }
-      } else if !isEmptyWhenNull(plan) {
-        return false
-      }
-    }
-    return true
-  }
-
-  private func isEmptyWhenNull(_ plan: ColumnPlan) -> Bool {
-    switch plan.place {
-    case .key: true
-    case .fixed(let offset, let width): bytes.part(offset, width).allSatisfy { $0 == 0 }
-    case .variable(let i): variable(i).count == 0
-    }
-  }
-
-  func isNull(_ plan: ColumnPlan) -> Bool {
-    guard let bit = plan.nullBit else { return false }
-    return bytes[table.nullOffset + bit / 8] & (1 << UInt8(bit % 8)) != 0
-  }
+  func isNull(_ plan: ColumnPlan) -> Bool { table.isNull(plan, bytes) }
 
   /// The cell of a column outside the key; nil when it is null.
   func cell(_ plan: ColumnPlan) -> UnsafeRawBufferPointer? {
@@ -135,9 +87,7 @@ struct RowView {
   }
 
   private func end(_ i: Int, _ wide: Bool) -> Int {
-    let offset = table.template.count + i * (wide ? 4 : 2)
-    return wide
-      ? Int(bytes.littleEndian(offset, as: UInt32.self)) : Int(bytes.littleEndian(offset, as: UInt16.self))
+    RowFormat.end(bytes, table.template.count, i, wide: wide)
   }
 
   func variable(_ i: Int) -> UnsafeRawBufferPointer {
