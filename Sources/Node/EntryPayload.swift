@@ -93,19 +93,25 @@ package struct EntryCursor: Sendable {
   package var isAtEnd: Bool { ordinal == count }
 
   /// The place of the current command's bytes.
-  package func current() throws(DecodeError) -> Range<Int> { try command(at: offset) }
+  package func current() throws(DecodeError) -> Range<Int> {
+    try payload.withBytes { raw throws(DecodeError) in try command(raw) }
+  }
 
-  private func command(at offset: Int) throws(DecodeError) -> Range<Int> {
-    guard payload.count >= offset + 4 else { throw .truncated }
-    let length = payload.withUnsafeBytes {
-      Int(UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
-    }
-    guard payload.count - offset - 4 >= length else { throw .truncated }
+  /// The same, by one who has the payload's bytes at hand.
+  @inline(__always)
+  func command(_ raw: UnsafeRawBufferPointer) throws(DecodeError) -> Range<Int> {
+    guard raw.count >= offset + 4 else { throw .truncated }
+    let length = Int(UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+    guard raw.count - offset - 4 >= length else { throw .truncated }
     return offset + 4..<offset + 4 + length
   }
 
-  package mutating func advance() throws(DecodeError) {
-    offset = try current().upperBound
+  package mutating func advance() throws(DecodeError) { advance(over: try current()) }
+
+  /// Behind the current command, which is at `command`.
+  @inline(__always)
+  mutating func advance(over command: Range<Int>) {
+    offset = command.upperBound
     ordinal += 1
   }
 }

@@ -26,14 +26,15 @@ final class Lookahead {
     front = cursor.count - cursor.ordinal > 1 ? cursor : nil
   }
 
-  /// The command at `ordinal` is next.
-  func look(from ordinal: UInt32, _ shard: ShardID, _ store: Store) throws(DecodeError) {
+  /// The command at `ordinal` is next. Returns the leaf of its row, as far as it was seen.
+  func look(from ordinal: UInt32, _ shard: ShardID, _ store: Store) throws(DecodeError) -> LeafAhead {
     if front != nil, (ordinal - first) % UInt32(Self.groupCount) == 0 {
       if ordinal == first { try ask(shard, store) }
       try ask(shard, store)
     }
     let next = ordinal + Self.placeDistance
     if next < seen { store.prefetchPlace(keys[Int(next - first) % keys.count]) }
+    return ordinal < seen ? keys[Int(ordinal - first) % keys.count].leaf : .none
   }
 
   private func ask(_ shard: ShardID, _ store: Store) throws(DecodeError) {
@@ -43,9 +44,9 @@ final class Lookahead {
     let payload = cursor.payload
     try payload.withBytes { (raw) throws(DecodeError) in
       while count < Self.groupCount, !cursor.isAtEnd {
-        let command = UnsafeRawBufferPointer(rebasing: raw[try cursor.current()])
-        keys[start + count] = ShardMachine.keyAhead(command) ?? .none
-        try cursor.advance()
+        let range = try cursor.command(raw)
+        keys[start + count] = ShardMachine.keyAhead(UnsafeRawBufferPointer(rebasing: raw[range])) ?? .none
+        cursor.advance(over: range)
         count += 1
       }
       store.prefetchLeaves(shard, UnsafeMutableBufferPointer(rebasing: keys[start..<start + count]))

@@ -53,28 +53,43 @@ extension Node {
     do throws(DecodeError) {
       var cursor = try startedCursor(entry)
       replica.lookahead.begin(cursor)
-      while !cursor.isAtEnd {
-        let range = try cursor.current()
-        try replica.lookahead.look(from: cursor.ordinal, replica.shard, store)
-        guard let outcome = applyCommand(entry, range, cursor.ordinal) else {
-          replica.cursor = cursor
-          if pages.apply != nil { loadAhead(entry, cursor) }
-          return false
-        }
-        count(outcome)
-        applyRoom -= range.count + Self.commandCost
-        answerApplied(entry, cursor.ordinal, outcome)
-        try cursor.advance()
-        if applyRoom <= 0, !cursor.isAtEnd {
-          replica.cursor = cursor
-          return false
-        }
-      }
-      return true
+      return try entry.payload.withBytes { raw throws(DecodeError) in try apply(entry, raw, &cursor) }
     } catch {
       fail("the entry at \(entry.index) cannot be read: \(error.message)")
       return false
     }
+  }
+
+  /// Its commands from `cursor` on; `raw` is the entry's payload.
+  private func apply(
+    _ entry: Entry, _ raw: UnsafeRawBufferPointer, _ cursor: inout EntryCursor
+  ) throws(DecodeError) -> Bool {
+    let (machine, lookahead, shard, store) = (replica.machine, replica.lookahead, replica.shard, store)
+    while !cursor.isAtEnd {
+      let range = try cursor.command(raw)
+      let ahead = try lookahead.look(from: cursor.ordinal, shard, store)
+      let version = Timestamp(index: entry.index, ordinal: cursor.ordinal)
+      let outcome: Tables.Reply
+      do throws(PrepareFailure) {
+        outcome = try machine.apply(
+          UnsafeRawBufferPointer(rebasing: raw[range]), version: version, store: store, ahead: ahead)
+        checkpoint.countForRoom = 0
+      } catch {
+        waitToApply(error)
+        replica.cursor = cursor
+        if pages.apply != nil { loadAhead(entry, cursor) }
+        return false
+      }
+      count(outcome)
+      applyRoom -= range.count + Self.commandCost
+      if !replica.appended.isEmpty { answerApplied(entry, cursor.ordinal, outcome) }
+      cursor.advance(over: range)
+      if applyRoom <= 0, !cursor.isAtEnd {
+        replica.cursor = cursor
+        return false
+      }
+    }
+    return true
   }
 
   /// What the node itself proposes is no client's command.
@@ -88,22 +103,6 @@ extension Node {
   private func startedCursor(_ entry: Entry) throws(DecodeError) -> EntryCursor {
     if let cursor = replica.cursor { return cursor }
     return try EntryCursor(entry.payload, skipping: replica.resumeOrdinal)
-  }
-
-  /// Nil when a page is missing (it was ordered) or the store has no room (a checkpoint makes some).
-  private func applyCommand(_ entry: Entry, _ range: Range<Int>, _ ordinal: UInt32) -> Tables.Reply? {
-    let version = Timestamp(index: entry.index, ordinal: ordinal)
-    do throws(PrepareFailure) {
-      let outcome = try entry.payload.withBytes { raw throws(PrepareFailure) in
-        try replica.machine.apply(
-          UnsafeRawBufferPointer(rebasing: raw[range]), version: version, store: store)
-      }
-      checkpoint.countForRoom = 0
-      return outcome
-    } catch {
-      waitToApply(error)
-      return nil
-    }
   }
 
   private func waitToApply(_ failure: PrepareFailure) {

@@ -133,6 +133,18 @@ extension Page {
     for line in 0..<Page.slotLines { prefetch(base + line &* 64) }
   }
 
+  /// The same in two steps: the header and the first slots, and, when they have come, the slots that there are.
+  @inline(__always) func prefetchFirstSlots() {
+    for line in 0..<Page.firstSlotLines { prefetch(base + line &* 64) }
+  }
+
+  @inline(__always) func prefetchOtherSlots() {
+    let lines = min(Page.slotLines, (Page.headerCount &+ count &* Page.slotCount &+ 63) / 64)
+    for line in Page.firstSlotLines..<max(Page.firstSlotLines, lines) { prefetch(base + line &* 64) }
+  }
+
+  private static var firstSlotLines: Int { 3 }
+
   private static var slotLines: Int { 14 }
 
   /// Asks for what is behind a record's first line, of a record of some 100 bytes.

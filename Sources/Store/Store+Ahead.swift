@@ -13,14 +13,29 @@ package struct KeyAhead {
   fileprivate var pointer = PagePointer(page: PageID(0), checksum: 0, birth: Epoch(0))
   fileprivate var page: UnsafeMutableRawPointer?
   fileprivate var slot = 0
+  fileprivate var reshapeCount: UInt64 = 0
 
   package init(key: UnsafeRawBufferPointer, recordCount: Int) {
     self.key = key
     self.recordCount = recordCount
   }
 
+  /// For the write.
+  package var leaf: LeafAhead {
+    LeafAhead(frame: page, page: pointer.page, reshapeCount: reshapeCount)
+  }
+
   /// Nothing is asked for.
   package static var none: KeyAhead { KeyAhead(key: UnsafeRawBufferPointer(start: nil, count: 0), recordCount: 0) }
+}
+
+/// The leaf to which the way of a key has led. A hint: whoever uses it looks whether it still holds.
+package struct LeafAhead {
+  fileprivate(set) var frame: UnsafeMutableRawPointer?
+  fileprivate(set) var page: PageID
+  fileprivate(set) var reshapeCount: UInt64
+
+  package static var none: LeafAhead { LeafAhead(frame: nil, page: PageID(0), reshapeCount: 0) }
 }
 
 extension Store {
@@ -37,7 +52,11 @@ extension Store {
     for index in keys.indices {
       let page = Int(keys[index].pointer.page.rawValue)
       keys[index].page = page < tableCount ? table[page].frame : nil
-      if let frame = keys[index].page { Page(frame).prefetchSlots() }
+      keys[index].reshapeCount = reshapeCount
+      if let frame = keys[index].page { Page(frame).prefetchFirstSlots() }
+    }
+    for index in keys.indices {
+      if let frame = keys[index].page { Page(frame).prefetchOtherSlots() }
     }
   }
 
@@ -53,12 +72,15 @@ extension Store {
     }
   }
 
-  /// Asks for the place in the leaf where the record will go, once the leaf's header is there.
+  /// Asks for the place in the leaf where the record will go, once the leaf's header is there. For the rest of a long one the processor
+  /// asks by itself.
   package func prefetchPlace(_ ahead: KeyAhead) {
     guard let page = ahead.page else { return }
-    let heap = Page(page).heap
-    for offset in stride(from: max(0, heap - ahead.recordCount), to: min(heap, Page.byteCount), by: 64) {
+    let (heap, start) = (Page(page).heap, max(0, Page(page).heap - ahead.recordCount))
+    for offset in stride(from: start, to: min(heap, start + Store.placeBytesAhead, Page.byteCount), by: 64) {
       prefetch(page + offset)
     }
   }
+
+  private static var placeBytesAhead: Int { 512 }
 }

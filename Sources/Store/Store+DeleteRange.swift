@@ -31,6 +31,7 @@ extension Store {
     guard tree.pointee.height > 0 else { return }
     touch(state)
     changeCount &+= 1
+    reshapeCount &+= 1
     if deleteInLeaf(tree, from, to, rows: rows) { return }
     let low = lowerBoundOfLeaf(tree, from)
     var (left, middle, end, right): ([Page], [Page], [Page], [Page]) = ([], [], [], [])

@@ -58,6 +58,7 @@ extension Store {
     let entry = entry(pointer.page)
     if pointer.birth == epoch {
       precondition(entry.pointee.state == .dirty, "a page born in this epoch is dirty")
+      reshapeCount &+= 1
       dropFrame(entry)
       dirtyCount -= 1
       space.pointee.giveBack(pointer.page.rawValue)

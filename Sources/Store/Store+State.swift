@@ -16,6 +16,7 @@ struct StoreState {
   var keptRound: UInt64 = 0
   var accessCount: UInt32 = 0
   var changeCount: UInt64 = 0
+  var reshapeCount: UInt64 = 0
   var lastShard: UnsafeMutablePointer<ShardState>?
   var touchedCount = 0
   var walk = LastWalk()
@@ -95,6 +96,11 @@ extension Store {
   var changeCount: UInt64 {
     @inline(__always) get { state.pointee.changeCount }
     set { state.pointee.changeCount = newValue }
+  }
+  /// Rises when a page of this epoch leaves its tree: whoever remembers a leaf looks for it again.
+  var reshapeCount: UInt64 {
+    @inline(__always) get { state.pointee.reshapeCount }
+    set { state.pointee.reshapeCount = newValue }
   }
   var lastShard: UnsafeMutablePointer<ShardState>? {
     @inline(__always) get { state.pointee.lastShard }

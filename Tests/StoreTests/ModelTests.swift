@@ -26,7 +26,7 @@ private struct World {
   var spread: UInt64 = 3_000
   var happened = [
     "checkpoint": 0, "crash": 0, "reopen": 0, "miss": 0, "long value": 0, "scan": 0, "merge": 0, "keep": 0,
-    "between": 0, "range": 0, "all reclaimed": 0,
+    "between": 0, "range": 0, "all reclaimed": 0, "at once": 0, "seen ahead": 0,
   ]
   /// Rises with each row that is kept, as versions do.
   var keptCount: UInt64 = 0
@@ -43,7 +43,8 @@ private struct World {
 
   mutating func step() throws {
     switch random.below(10_000) {
-    case 0..<4_000: try put()
+    case 0..<3_900: try put()
+    case 3_900..<4_000: try putAhead()
     case 4_000..<4_500: try keep()
     case 4_500..<7_500: try delete()
     case 7_500..<9_880: try get()
@@ -82,6 +83,47 @@ private struct World {
     try look(key)
     try harness.put(key, value)
     now.put(key, value)
+  }
+
+  /// Leaves are looked for together, as for the commands of an entry; then come the puts, and now and then something else between.
+  private mutating func putAhead() throws {
+    let keys = (0..<8).map { _ in key() }
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: keys.reduce(0) { $0 + $1.count }, alignment: 8)
+    defer { bytes.deallocate() }
+    bytes.copyBytes(from: keys.joined())
+    var ahead: [KeyAhead] = []
+    var start = 0
+    for key in keys {
+      let part = UnsafeRawBufferPointer(rebasing: bytes[start..<start + key.count])
+      ahead.append(KeyAhead(key: part, recordCount: 100))
+      start += key.count
+    }
+    ahead.withUnsafeMutableBufferPointer { harness.store.prefetchLeaves(shard, $0) }
+    for (key, ahead) in zip(keys, ahead) {
+      let value = value()
+      if random.chance(1, outOf: 2) { try disturb() }
+      if let before = try harness.putAtOnce(key, value, ahead: ahead.leaf) {
+        #expect(before == now.get(key))
+        happened["at once", default: 0] += 1
+        if ahead.leaf.frame != nil { happened["seen ahead", default: 0] += 1 }
+      } else {
+        try harness.put(key, value)
+      }
+      now.put(key, value)
+    }
+  }
+
+  private mutating func disturb() throws {
+    switch random.below(40) {
+    case 0: harness.store.evictAll()
+    case 1: try checkpoint()
+    case 2: try deleteRange()
+    case 3: try reclaim()
+    case 4..<12: try delete()
+    case 12..<16: try keep()
+    case 16..<24: try put()
+    default: try get()
+    }
   }
 
   /// What was there moves behind all other keys, long values too, while the row is replaced or deleted.

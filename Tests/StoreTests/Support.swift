@@ -251,6 +251,22 @@ extension Harness {
     }
   }
 
+  /// The put without a batch. Nil, and nothing has changed, when it takes one; else what was there before.
+  func putAtOnce(
+    _ key: [UInt8], _ value: [UInt8], ahead: LeafAhead = .none, in shard: ShardID = shard
+  ) throws(PageDamage) -> [UInt8]?? {
+    let place = try retry { () throws(PageMissing) -> LeafPlace? in
+      try withBytes(key) { key throws(PageMissing) in try store.placeAtOnce(shard, key, ahead: ahead) }
+    }
+    guard let place else { return nil }
+    let before = place.value.map { Array($0) }
+    return key.withUnsafeBytes { key -> [UInt8]?? in
+      guard let target = store.open(place, key, valueCount: value.count) else { return nil }
+      value.withUnsafeBytes { target.copyMemory(from: $0) }
+      return .some(before)
+    }
+  }
+
   func setMetadata(_ bytes: [UInt8], of shard: ShardID = shard) throws {
     try prepare { () throws(PrepareFailure) in try store.prepareShard(shard) }
     store.setMetadata(shard, bytes)

@@ -29,13 +29,7 @@ extension ShardMachine {
   /// The row that a command of one operation writes to, for `Store.prefetchLeaves`. Batches are left alone: they walk from row
   /// to row by themselves.
   package static func keyAhead(_ command: UnsafeRawBufferPointer) -> KeyAhead? {
-    guard command.count > 2, command[0] == CommandFormat.version, command[1] == CommandKind.operation.rawValue else {
-      return nil
-    }
-    var reader = ByteReader(UnsafeRawBufferPointer(rebasing: command[2...]))
-    do throws(DecodeError) {
-      return KeyAhead(key: try OperationView(from: &reader).stateKey, recordCount: command.count)
-    } catch { return nil }  // applying it will say so
+    OperationView(single: command).map { KeyAhead(key: $0.stateKey, recordCount: command.count) }
   }
 
   private func missing(_ key: UnsafeRawBufferPointer, _ store: Store) -> PageMissing? {

@@ -8,7 +8,8 @@ import Store
 /// changed and the command is to be applied again. Pass two (*commit*) changes the tree, the totals and the catalog; it
 /// cannot fail. A refusal stages nothing.
 ///
-/// Operations of a batch are staged one after the other and see what those before them have staged.
+/// Operations of a batch are staged one after the other and see what those before them have staged. A put of one row mostly needs
+/// neither staging nor preparing, and does without (`putAtOnce`).
 package final class ShardMachine {
   package let shard: ShardID
   /// The shard's tables, as the commands applied so far have left them.
@@ -17,6 +18,7 @@ package final class ShardMachine {
   /// Rises with every command that has changed the tree.
   @exclusivity(unchecked) package private(set) var changes: UInt64 = 0
   @exclusivity(unchecked) var staging = Staging()
+  @exclusivity(unchecked) var usual: UsualTable?
 
   /// `totals` as they were kept with the applied position. Call `restore` before anything else.
   package init(shard: ShardID, totals: ShardTotals = ShardTotals()) {
@@ -30,10 +32,12 @@ package final class ShardMachine {
   /// Applies one command. `version` is the command's own, above all before.
   ///
   /// Throws when a page is missing or the store has no room: nothing has changed, nothing is pinned, apply it again later.
+  /// `ahead` is where the leaf of its row was seen.
   package func apply(
-    _ command: UnsafeRawBufferPointer, version: Timestamp, store: Store
+    _ command: UnsafeRawBufferPointer, version: Timestamp, store: Store, ahead: LeafAhead = .none
   ) throws(PrepareFailure) -> Reply {
     precondition(version > .zero, "version 0 stands for no row")
+    if let reply = try putAtOnce(command, version, store, ahead) { return reply }
     staging.begin(totals.history)
     do throws(PrepareFailure) {
       let reply = try decide(command, version, store)
@@ -67,6 +71,13 @@ package final class ShardMachine {
       guard format == CommandFormat.version else { return nil }
       return CommandKind(rawValue: try reader.read())
     } catch { return nil }
+  }
+
+  /// A row was put, in place of another or not.
+  func count(old: UInt64?, new: UInt64) {
+    totals.stateHash &+= new
+    if let old { totals.stateHash &-= old } else { totals.rows += 1 }
+    changes += 1
   }
 
   // MARK: Pass two

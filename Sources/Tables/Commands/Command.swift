@@ -99,6 +99,18 @@ struct OperationView {
   }
 }
 
+extension OperationView {
+  /// The operation of a command that holds one; nil when it holds anything else, or cannot be read.
+  init?(single command: UnsafeRawBufferPointer) {
+    guard command.count > 2, command[0] == CommandFormat.version, command[1] == CommandKind.operation.rawValue else {
+      return nil
+    }
+    var reader = ByteReader(command, offset: 2)
+    do throws(DecodeError) { try self.init(from: &reader) } catch { return nil }
+    guard reader.isAtEnd else { return nil }
+  }
+}
+
 /// Appends an operation but for its body, whose length is to be put where the result says.
 func appendOperation(
   _ kind: OperationKind, _ condition: Condition, schema: UInt32, to out: inout [UInt8]

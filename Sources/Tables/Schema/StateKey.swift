@@ -47,6 +47,16 @@ package enum StoredValue {
   }
   static func previous(_ value: UnsafeRawBufferPointer) -> UInt16 { value.littleEndian(8, as: UInt16.self) }
   package static func row(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer { value.rest(headerBytes) }
+
+  /// Fills `target`, which has just the room.
+  static func write(
+    _ version: Timestamp, previous: UInt16, _ row: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer
+  ) {
+    precondition(target.count == headerBytes + row.count, "a value has its room")
+    target.storeBytes(of: version.rawValue.littleEndian, as: UInt64.self)
+    target.storeBytes(of: previous.littleEndian, toByteOffset: 8, as: UInt16.self)
+    UnsafeMutableRawBufferPointer(rebasing: target[headerBytes...]).copyMemory(from: row)
+  }
 }
 
 /// What one entry of the tree adds to the state hash.
