@@ -77,6 +77,7 @@ extension InvariantTracker {
     replica.log = replica.log.prefix(kept) + recovery.log.map(Optional.some)
     replica.durable = replica.lastIndex
     (replica.committed, replica.applied) = (recovery.applied, recovery.applied)
+    replica.appliedEver = max(replica.appliedEver, recovery.applied)
     (replica.durableTerm, replica.durableVote) = (recovery.term, recovery.vote)
     if let vote = recovery.vote { replica.votes[recovery.term] = vote }
     replica.isUp = true
@@ -86,11 +87,7 @@ extension InvariantTracker {
 
   /// PersistedIsRecovered.
   private func recoveredLog(_ replica: Replica, _ node: NodeID, _ recovery: Recovery) -> Violation? {
-    if recovery.applied > replica.appliedEver || recovery.applied > replica.lastIndex {
-      return Violation(
-        rule: "PersistedIsRecovered",
-        detail: "\(node) recovered a checkpoint at \(recovery.applied), it had applied only \(replica.appliedEver)")
-    }
+    if let violation = recoveredState(replica, node, recovery.applied) { return violation }
     for (offset, entry) in recovery.log.enumerated() {
       let index = recovery.applied + UInt64(offset + 1)
       if index <= replica.durable, let had = replica.entry(at: index), had != entry {
@@ -104,6 +101,25 @@ extension InvariantTracker {
     return Violation(
       rule: "PersistedIsRecovered",
       detail: "\(node) recovered a log that ends at \(end), it was durable up to \(replica.durable)")
+  }
+
+  /// What it starts with is what it had applied, or what its log calls committed beyond that, and that is what was committed.
+  private func recoveredState(_ replica: Replica, _ node: NodeID, _ applied: LogIndex) -> Violation? {
+    if applied > replica.lastIndex {
+      return Violation(
+        rule: "PersistedIsRecovered",
+        detail: "\(node) recovered a state of \(applied), its log ended at \(replica.lastIndex)")
+    }
+    var index = replica.appliedEver
+    while index < applied {
+      index = index.next
+      guard index <= committedThrough, replica.entry(at: index) == committed[Int(index.rawValue) - 1].fact else {
+        return Violation(
+          rule: "PersistedIsRecovered", detail: "\(node) applied \(index) at its start, which is not what was committed"
+        )
+      }
+    }
+    return nil
   }
 
   mutating func installed(_ place: Int, _ node: NodeID, _ index: LogIndex, _ term: Term) -> Violation? {

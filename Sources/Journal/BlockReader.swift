@@ -24,7 +24,9 @@ struct BlockView {
     guard let prefix = BlockPrefix(bytes), prefix.length <= bytes.count else { return .failure(.noBlock) }
     let block = UnsafeRawBufferPointer(rebasing: bytes[..<prefix.length])
     guard crc32c(UnsafeRawBufferPointer(rebasing: block[8...])) == prefix.checksum else { return .failure(.checksum) }
-    guard prefix.version == JournalFormat.version else { return .failure(.version(prefix.version)) }
+    guard (JournalFormat.oldestVersion...JournalFormat.version).contains(prefix.version) else {
+      return .failure(.version(prefix.version))
+    }
     guard block[(block.count - JournalFormat.tailBytes)...].allSatisfy({ $0 == 0 }) else { return .failure(.checksum) }
     guard let header = BlockHeader(block) else { return .failure(.noBlock) }
     return .success(BlockView(header: header, bytes: block))

@@ -11,7 +11,7 @@ import Raft
 //   11 u8  zero                                           4 u32 bytes of payload that follow
 //   12 u32 length, a multiple of 4096                     8 u32 bytes of the whole payload, all fragments
 //   16 u64 data directory id                             12 u64 shard
-//   24 u64 boot number                                   20 u64 index (append), else 0
+//   24 u64 boot number                                   20 u64 index, 0 for a hard state
 //   32 u16 lane                                          28 u64 term
 //   34 u16 zero                                          36 payload
 //   36 u32 checksum of the block before
@@ -30,7 +30,9 @@ import Raft
 package enum JournalFormat {
   /// "FSJB" in a dump.
   package static let magic: UInt32 = 0x424A_5346
-  package static let version: UInt16 = 2
+  package static let version: UInt16 = 3
+  /// The oldest version that is read: 3 has one kind of record more.
+  static let oldestVersion: UInt16 = 2
   package static let pageBytes = 4096
   package static let blockBytesMax = 256 * 1024
   package static let headerBytes = 104
@@ -65,12 +67,15 @@ package enum BlockKind: UInt8, Sendable {
   case seal = 3
 }
 
-/// What a record says. 2 (carry), 4 (installed) and 5 (moved) are taken by DESIGN and not written yet.
+/// What a record says. 2 (carry), 4 (installed) and 5 (moved) are taken and not written yet.
 package enum RecordKind: UInt8, Sendable {
   /// An entry, or a fragment of one. With its last fragment it replaces everything its shard held from its index on.
   case append = 1
   /// A shard's term and vote; the latest counts.
   case hardState = 3
+  /// The shard's entry of this index and term is committed, and so are all before it. A hint, never the only sign of anything: a
+  /// start that finds it need not wait for a leader to apply what is known.
+  case committed = 6
 }
 
 package struct BlockHeader: Equatable, Sendable {

@@ -39,6 +39,9 @@ struct ShardLog: Sendable {
   var hardState: HardState?
   /// The segment that holds it; zero when a checkpoint covers it.
   var hardStateUse: UInt64 = 0
+  /// What the group last said to be committed, and what of that a block says.
+  var committed = TermStart(index: .zero, term: .zero)
+  var committedWritten = LogIndex.zero
   private(set) var checkpointed = LogIndex.zero
   private(set) var held = LogIndex.zero
   /// The block being formed that has a summary of this shard, and where.

@@ -53,6 +53,7 @@ extension Journal {
       advanceNamedOldest()
       if !room.isForFreeingOnly {
         while !waiting.isEmpty, writeFirstOrder(in: &block) { endFirstOrder(in: &block) }
+        for slot in block.slots { writeCommitted(slot, in: &block) }
       }
     }
     finish(block, kind: block.writer.isEmpty ? .seal : .records, into: &effects)
@@ -132,6 +133,20 @@ extension Journal {
     shards.logs[slot].hardStateUse = block.use
     statistics.recordsWritten += 1
     return true
+  }
+
+  /// What of a group that has records in the block is committed, if there is room and a block has not said it.
+  private func writeCommitted(_ slot: Int, in block: inout FormingBlock) {
+    let committed = shards.logs[slot].committed
+    guard committed.index > shards.logs[slot].committedWritten,
+      block.writer.room >= JournalFormat.recordHeaderBytes
+    else { return }
+    let header = RecordHeader(
+      kind: .committed, bytes: 0, total: 0, shard: shards.logs[slot].shard, index: committed.index,
+      term: committed.term)
+    block.writer.append(header, payload: [])
+    shards.logs[slot].committedWritten = committed.index
+    statistics.recordsWritten += 1
   }
 
   /// Writes as much of `entry` as fits. False when the block is full.

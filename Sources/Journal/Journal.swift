@@ -178,6 +178,13 @@ extension Journal {
     waiting.append(WaitingOrder(slot: slot, order: order))
   }
 
+  /// The entry of `shard` at `index`, of `term`, is committed. Written along with the group's next records, so that a start knows it;
+  /// orders no write by itself.
+  package func noteCommitted(_ shard: ShardID, _ index: LogIndex, _ term: Term) {
+    guard let slot = shards.slot(of: shard), index > shards.logs[slot].committed.index else { return }
+    shards.logs[slot].committed = TermStart(index: index, term: term)
+  }
+
   /// The bytes of a write: aligned to 4096, stable until it is reported.
   package func bytes(of write: JournalWrite) -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(rebasing: buffers[write.buffer][..<write.count])

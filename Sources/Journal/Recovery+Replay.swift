@@ -36,6 +36,10 @@ struct Replay {
   private var applied: [UInt64] = []
   private var kept: [KeptEntries] = []
   private let entriesBytesMax: Int
+  /// Takes an entry that is known to be committed; false when it and all behind it are for later.
+  private let take: ((ShardID, Entry) -> Bool)?
+  private var isTaking: Bool
+  private(set) var hasTaken = false
   private var pending: PendingEntry?
   /// Until the first record that begins something, fragments may belong to an entry that began in a freed segment.
   private var mayBeOrphan = true
@@ -55,13 +59,19 @@ struct Replay {
   /// The highest use of a whole block behind an older first block.
   private var newestUse: UInt64 = 0
 
-  init(identity: JournalIdentity, checkpoints: [ShardCheckpoint], entriesBytesMax: Int) {
+  init(
+    identity: JournalIdentity, checkpoints: [ShardCheckpoint], entriesBytesMax: Int,
+    take: ((ShardID, Entry) -> Bool)? = nil
+  ) {
     self.identity = identity
     self.entriesBytesMax = entriesBytesMax
+    self.take = take
+    isTaking = take != nil
     self.checkpoints = checkpoints.sorted { $0.shard < $1.shard }
     for checkpoint in self.checkpoints {
       _ = slot(of: checkpoint.shard)
       applied[applied.count - 1] = checkpoint.appliedIndex.rawValue
+      kept[kept.count - 1] = KeptEntries(applied: checkpoint.appliedIndex)
     }
   }
 
@@ -69,7 +79,7 @@ struct Replay {
     let slot = shards.obtain(shard)
     if slot == applied.count {
       applied.append(0)
-      kept.append(KeptEntries())
+      kept.append(KeptEntries(applied: .zero))
     }
     return slot
   }
@@ -198,11 +208,23 @@ struct Replay {
         groups.note(record, hardState)
         shards.logs[slot].hardState = hardState
         shards.logs[slot].hardStateUse = header.use
+      case .committed: kept[slot].noteCommitted(record.index, record.term)
       }
       recordCount += 1
     }
     if cursor.isMalformed { throw malformed(header, file) }
+    for slot in kept.indices where isTaking { takeCommitted(slot) }
     return groups.groups
+  }
+
+  private mutating func takeCommitted(_ slot: Int) {
+    guard let take else { return }
+    while isTaking, let entry = kept[slot].nextCommitted {
+      isTaking = take(shards.logs[slot].shard, entry)
+      guard isTaking else { return }
+      kept[slot].takeNext()
+      hasTaken = true
+    }
   }
 
   private func malformed(_ header: BlockHeader, _ file: JournalFile) -> JournalRefusal {
@@ -261,7 +283,7 @@ struct Replay {
   private mutating func keep(
     _ record: RecordHeader, _ kind: EntryKind, _ begun: [UInt8], _ lastFragment: UnsafeRawBufferPointer, slot: Int
   ) -> Bool {
-    kept[slot].cut(from: record.index)
+    guard kept[slot].cut(from: record.index) else { return false }
     guard isWanted(record, slot: slot) else { return true }
     guard record.term >= kept[slot].lastTerm else { return false }
     var payload = begun
@@ -348,9 +370,9 @@ struct Replay {
       result.append(
         RecoveredShard(
           shard: log.shard, hardState: hardState, logStart: LogIndex(log.isEmpty ? applied[slot] + 1 : log.first),
-          lastIndex: LogIndex(log.isEmpty ? applied[slot] : log.last), entries: Array(kept[slot].entries),
-          terms: kept[slot].terms, configurations: kept[slot].configurations))
-      kept[slot] = KeptEntries()
+          lastIndex: LogIndex(log.isEmpty ? applied[slot] : log.last), taken: kept[slot].taken,
+          entries: Array(kept[slot].entries), terms: kept[slot].terms, configurations: kept[slot].configurations))
+      kept[slot] = KeptEntries(applied: kept[slot].taken)
     }
     return result.sorted { $0.shard < $1.shard }
   }

@@ -76,7 +76,9 @@ package struct RecoveredShard: Equatable, Sendable {
   /// The oldest entry in the log, or the index after the checkpoint when there is none.
   package var logStart: LogIndex
   package var lastIndex: LogIndex
-  /// Entries after the checkpoint: the last ones, contiguous, within the budget.
+  /// The last entry that was taken while the log was read; the checkpoint's if none was.
+  package var taken: LogIndex
+  /// Entries after that: the last ones, contiguous, within the budget.
   package var entries: [Entry]
   /// Where terms begin among all entries after the checkpoint, in memory or not, and those that name the members.
   package var terms: [TermStart]
@@ -115,9 +117,11 @@ package struct RecoveredJournal {
 ///   - checkpoints: what each shard's durable checkpoint holds; entries up to there are indexed, not returned.
 ///   - opened: the last start that is known, from outside the log, to have written its start block.
 ///   - entriesBytesMax: what the returned entries of a shard cost at most. Older ones are indexed and on disk.
+///   - take: is given the entries that the log itself calls committed, in order, each once, while those behind them are still being
+///     read; false when it has no use for this one and all that follow. What it did is void when this throws.
 package func recoverJournal(
   _ source: any JournalSource, identity: JournalIdentity, checkpoints: [ShardCheckpoint], opened: OpenedStart? = nil,
-  entriesBytesMax: Int = .max
+  entriesBytesMax: Int = .max, take: ((ShardID, Entry) -> Bool)? = nil
 ) throws(JournalRefusal) -> RecoveredJournal {
   let window = SegmentWindow(source)
   let files = source.files.sorted { $0.file < $1.file }
@@ -125,14 +129,14 @@ package func recoverJournal(
   var refusal: JournalRefusal?
   var from = survey.firstPosition
   while true {
-    var replay = Replay(identity: identity, checkpoints: checkpoints, entriesBytesMax: entriesBytesMax)
+    var replay = Replay(identity: identity, checkpoints: checkpoints, entriesBytesMax: entriesBytesMax, take: take)
     do throws(JournalRefusal) {
       try replay.walk(survey, from: from, window: window)
       try replay.checkFiles(survey, opened: opened)
       return try replay.result(survey, window: window)
     } catch {
       // What is wrong in a segment that later blocks call freed is of no account: try without it.
-      guard case .damage = error, let next = survey.position(after: replay.failedAt ?? from) else {
+      guard case .damage = error, !replay.hasTaken, let next = survey.position(after: replay.failedAt ?? from) else {
         throw refusal ?? error
       }
       refusal = refusal ?? error

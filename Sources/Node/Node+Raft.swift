@@ -78,6 +78,14 @@ extension Node {
     journalStep(.held(replica.shard, held))
   }
 
+  /// What the log says to be committed need not wait for a leader at the next start.
+  func tellCommitted() {
+    let raft = replica.raft
+    guard raft.commitIndex > committedTold, let term = raft.commitTerm else { return }
+    committedTold = raft.commitIndex
+    journal.noteCommitted(replica.shard, raft.commitIndex, term)
+  }
+
   /// A line for the log when writes begin to be refused, and when they are taken again.
   func tellShortage() {
     guard fault == nil, shortage != shortageTold else { return }

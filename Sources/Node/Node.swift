@@ -76,6 +76,8 @@ package final class Node {
   var applyRoom: Int
   /// What the journal was last told to be held by every voter.
   var heldTold = LogIndex.zero
+  /// What the journal was last told to be committed.
+  var committedTold = LogIndex.zero
   /// The last shortage that was written to the log.
   var shortageTold: Shortage?
   package internal(set) var statistics = NodeStatistics()
@@ -171,6 +173,7 @@ package final class Node {
         beginCheckpointWhenDue()
         paceCheckpoint()
       }
+      tellCommitted()
       journal.flush(at: now, into: &journalEffects)
       takeJournalResults()
       lookAtRoom()

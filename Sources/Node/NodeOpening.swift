@@ -82,10 +82,14 @@ extension Node {
     var settings = settings
     settings.me = Member(node: settings.me.node, incarnation: identity.incarnation)
     let journalIdentity = JournalIdentity(directory: identity.directory, lane: identity.lane, boot: boot.number)
+    let early = EarlyApply(machine, store, replicaRecord) { missing in
+      do throws(OpenRefusal) { try loadPage(missing, store, files) } catch { return false }  // the loop will say why
+      return true
+    }
     let recovered = try recover(
-      files, journalIdentity, shard, replicaRecord, opened, bytesMax: settings.limits.recoveredBytesMax)
+      files, journalIdentity, shard, replicaRecord, opened, bytesMax: settings.limits.recoveredBytesMax, early)
     let journal = Journal(recovered: recovered, identity: journalIdentity, settings: journalSettings)
-    let replica = makeReplica(settings, shard, replicaRecord, machine, recovered, now)
+    let replica = makeReplica(settings, shard, replicaRecord, machine, early, recovered, now)
     return Node(
       settings: settings, boot: boot.number, store: store, journal: journal, replica: replica, record: replicaRecord,
       now: now)
@@ -107,30 +111,36 @@ extension Node {
 
   private static func recover(
     _ files: some LaneFiles, _ identity: JournalIdentity, _ shard: ShardID, _ record: ReplicaRecord,
-    _ opened: OpenedStart?, bytesMax: Int
+    _ opened: OpenedStart?, bytesMax: Int, _ early: EarlyApply
   ) throws(OpenRefusal) -> RecoveredJournal {
     let checkpoint = ShardCheckpoint(shard: shard, appliedIndex: record.appliedIndex, hardState: record.hardState)
     do throws(JournalRefusal) {
       return try recoverJournal(
-        files, identity: identity, checkpoints: [checkpoint], opened: opened, entriesBytesMax: bytesMax)
+        files, identity: identity, checkpoints: [checkpoint], opened: opened, entriesBytesMax: bytesMax,
+        take: { _, entry in early.take(entry) })
     } catch { throw .journal(error) }
   }
 
   private static func makeReplica(
     _ settings: NodeSettings, _ shard: ShardID, _ record: ReplicaRecord, _ machine: ShardMachine,
-    _ recovered: RecoveredJournal, _ now: Instant
+    _ early: EarlyApply, _ recovered: RecoveredJournal, _ now: Instant
   ) -> Replica {
     let log = recovered.shards.first { $0.shard == shard }
     let restored = RestoredGroup(
       hardState: log?.hardState ?? record.hardState, configuration: record.configuration,
       configurationIndex: record.configurationIndex, appliedIndex: record.appliedIndex,
-      appliedTerm: record.appliedTerm, logStart: log?.logStart ?? record.appliedIndex.next,
+      appliedTerm: record.appliedTerm, committedIndex: early.appliedIndex,
+      logStart: log?.logStart ?? record.appliedIndex.next,
       lastIndex: log?.lastIndex ?? record.appliedIndex, terms: log?.terms ?? [],
       configurations: log?.configurations ?? [], entries: log?.entries ?? [])
     let raft = RaftGroup(
       shard: shard, me: settings.me, settings: settings.raft, restored: restored,
       random: SeededRandom(seed: settings.seed), now: now)
-    return Replica(shard: shard, raft: raft, machine: machine, record: record)
+    var applied = record
+    (applied.appliedIndex, applied.appliedTerm, applied.appliedOrdinal) =
+      (early.appliedIndex, early.appliedTerm, early.appliedOrdinal)
+    applied.totals = machine.totals
+    return Replica(shard: shard, raft: raft, machine: machine, record: applied)
   }
 }
 
@@ -141,14 +151,16 @@ private func loading<T>(
   while true {
     do throws(PageMissing) {
       return try body()
-    } catch {
-      let order = store.loadOrder(for: error)
-      let bytes = try readPage(files, order.fileOffset)
-      do throws(PageDamage) {
-        try bytes.withBytes { raw throws(PageDamage) in try store.pageLoaded(order, raw) }
-      } catch { throw .page(error) }
-    }
+    } catch { try loadPage(error, store, files) }
   }
+}
+
+private func loadPage(_ missing: PageMissing, _ store: Store, _ files: some LaneFiles) throws(OpenRefusal) {
+  let order = store.loadOrder(for: missing)
+  let bytes = try readPage(files, order.fileOffset)
+  do throws(PageDamage) {
+    try bytes.withBytes { raw throws(PageDamage) in try store.pageLoaded(order, raw) }
+  } catch { throw .page(error) }
 }
 
 private func readSuperblocks(_ files: some LaneFiles) throws(OpenRefusal) -> (first: [UInt8], second: [UInt8]) {

@@ -101,6 +101,8 @@ package struct RestoredGroup: Sendable {
   /// What the checkpoint holds applied, and that entry's term.
   package var appliedIndex: LogIndex
   package var appliedTerm: Term
+  /// Through here entries are known to be committed, and are applied already: at or above `appliedIndex`.
+  package var committedIndex: LogIndex
   /// The oldest entry that the journal still has. When it is above 1, older ones were dropped, and that is only done
   /// below `RaftGroup.retainedFrom`: so every voter holds this one.
   package var logStart: LogIndex
@@ -114,14 +116,15 @@ package struct RestoredGroup: Sendable {
 
   package init(
     hardState: HardState, configuration: Configuration, configurationIndex: LogIndex, appliedIndex: LogIndex,
-    appliedTerm: Term, logStart: LogIndex, lastIndex: LogIndex, terms: [TermStart], configurations: [Entry],
-    entries: [Entry]
+    appliedTerm: Term, committedIndex: LogIndex? = nil, logStart: LogIndex, lastIndex: LogIndex, terms: [TermStart],
+    configurations: [Entry], entries: [Entry]
   ) {
     self.hardState = hardState
     self.configuration = configuration
     self.configurationIndex = configurationIndex
     self.appliedIndex = appliedIndex
     self.appliedTerm = appliedTerm
+    self.committedIndex = committedIndex ?? appliedIndex
     self.logStart = logStart
     self.lastIndex = lastIndex
     self.terms = terms

@@ -81,8 +81,13 @@ extension RaftGroup {
     log.applied(through: index)
     log.evict(cacheBytesMax: settings.cacheBytesMax)
     log.forgetTerms(heldByAll: heldByAll, runsMax: settings.termRunsMax)
-    while configurations.count > 1, configurations[1].index <= index { configurations.removeFirst() }
+    forgetConfigurations(appliedThrough: index)
     maybeTakeEntriesAgain(into: &effects)
+  }
+
+  /// Those before the last applied one.
+  func forgetConfigurations(appliedThrough index: LogIndex) {
+    while configurations.count > 1, configurations[1].index <= index { configurations.removeFirst() }
   }
 
   // MARK: The log and its configurations

@@ -125,8 +125,9 @@ package final class RaftGroup {
     self.settings = settings
     hardState = restored.hardState
     log = RaftLog(
-      appliedIndex: restored.appliedIndex, appliedTerm: restored.appliedTerm, lastIndex: restored.lastIndex,
-      terms: restored.terms, entries: restored.entries)
+      appliedIndex: restored.appliedIndex, appliedTerm: restored.appliedTerm,
+      committedIndex: restored.committedIndex, lastIndex: restored.lastIndex, terms: restored.terms,
+      entries: restored.entries)
     precondition(hardState.term >= log.lastTerm, "a term is durable before its entries")
     precondition(restored.configurationIndex <= restored.appliedIndex, "the configuration is of the checkpoint")
     configurations = [ConfigurationAt(index: restored.configurationIndex, configuration: restored.configuration)]
@@ -138,8 +139,9 @@ package final class RaftGroup {
     stickyUntil = .zero
     electionTimeout = settings.electionTimeoutMin
     electionDeadline = .never
-    state = .follower(Following(leader: nil, verified: restored.appliedIndex))
+    state = .follower(Following(leader: nil, verified: restored.committedIndex))
     for entry in restored.configurations { adopt(entry) }
+    forgetConfigurations(appliedThrough: restored.committedIndex)
     resetElectionTimer()
   }
 }
@@ -172,6 +174,7 @@ extension RaftGroup {
   package var lastIndex: LogIndex { log.lastIndex }
   package var lastTerm: Term { log.lastTerm }
   package var commitIndex: LogIndex { log.commitIndex }
+  package var commitTerm: Term? { log.term(at: log.commitIndex) }
   package var appliedIndex: LogIndex { log.appliedIndex }
   package var durableIndex: LogIndex { log.durableIndex }
   /// The last index that is not in memory.

@@ -34,21 +34,22 @@ struct RaftLog: Sendable {
   private(set) var cachedBytes = 0
   private(set) var unappliedBytes = 0
 
-  /// A recovered log: everything is durable, nothing after `appliedIndex` is known to be committed, and the last entries are
-  /// in memory.
+  /// A recovered log: everything is durable, the last entries are in memory. Terms are told from `appliedIndex` on; through
+  /// `committedIndex`, at or above it, entries are committed and applied.
   init(
-    appliedIndex: LogIndex, appliedTerm: Term, lastIndex: LogIndex, terms starts: [TermStart],
-    entries recovered: [Entry]
+    appliedIndex: LogIndex, appliedTerm: Term, committedIndex: LogIndex? = nil, lastIndex: LogIndex,
+    terms starts: [TermStart], entries recovered: [Entry]
   ) {
+    let committedIndex = committedIndex ?? appliedIndex
     floor = LogIndex(lastIndex.rawValue - UInt64(recovered.count))
     floorAtStart = floor
-    precondition(floor >= appliedIndex, "what is applied was not recovered")
+    precondition(committedIndex >= appliedIndex && floor >= committedIndex, "what is applied was not recovered")
     terms = TermRuns(index: appliedIndex, term: appliedTerm)
     for (start, end) in zip(starts, starts.dropFirst().map(\.index.previous) + [lastIndex]) {
       terms.append(start.index, start.term, through: min(end, floor))
     }
-    commitIndex = appliedIndex
-    self.appliedIndex = appliedIndex
+    commitIndex = committedIndex
+    self.appliedIndex = committedIndex
     durableIndex = lastIndex
     for entry in recovered { push(entry) }
   }

@@ -65,6 +65,13 @@ import Testing
     #expect(throws: JournalRefusal.damage(damage)) { try harness.recover() }
   }
 
+  /// Version 3 has one kind of record more.
+  @Test func aBlockOfVersion2IsRead() throws {
+    let (harness, last) = try log()
+    forge(harness, last, 8, [2])
+    #expect(try harness.recover().shards[0].lastIndex == LogIndex(2))
+  }
+
   @Test func aBlockOfALaterBootNeedsAStartBlock() throws {
     let (harness, last) = try log()
     harness.boot = 5

@@ -17,6 +17,7 @@ import Testing
     var recordsKept = 0
     var loads = 0
     var failedLoads = 0
+    var taken = 0
   }
 
   @Test func whatComesBackAfterCrashesIsWhatWasPersistedAndAPrefixOfTheRest() throws {
@@ -28,6 +29,7 @@ import Testing
     #expect(coverage.replaced > scaled(125, long: 500))
     #expect(coverage.spanning > scaled(50, long: 200))
     #expect(coverage.loads > scaled(75, long: 300))
+    #expect(coverage.taken > scaled(75, long: 300))
   }
 
   private func run(seed: UInt64, _ coverage: inout Coverage) throws {
@@ -56,6 +58,7 @@ import Testing
       }
       if recovered.tornTail != nil { coverage.tornTails += 1 }
     }
+    coverage.taken += harness.takenCount
     harness.settle()
     try worker.readAllBack(harness, seed: seed, &coverage)
   }
@@ -125,7 +128,8 @@ struct Worker {
   /// Entries up to here are never replaced.
   private func committed(_ harness: Harness, _ shard: UInt64) -> UInt64 {
     let checkpointed = harness.checkpoints[ShardID(shard)]?.appliedIndex.rawValue ?? 0
-    return max(checkpointed, harness.held[ShardID(shard)]?.rawValue ?? 0)
+    let committed = harness.committed[ShardID(shard)]?.rawValue ?? 0
+    return max(checkpointed, harness.held[ShardID(shard)]?.rawValue ?? 0, committed)
   }
 
   private mutating func checkpointOrHold(_ harness: Harness) {
@@ -137,7 +141,9 @@ struct Worker {
     let from = committed(harness, shard)
     guard UInt64(same) >= from else { return }
     let index = from + random.below(UInt64(same) - from + 1)
-    if random.chance(1, outOf: 2) {
+    if index > 0, random.chance(1, outOf: 2) {
+      harness.commit(shard, index, term: newest.entries[Int(index) - 1].term.rawValue)
+    } else if random.chance(1, outOf: 2) {
       let hardState = random.chance(1, outOf: 2) ? state.hardState : nil
       let kept = harness.checkpoints[ShardID(shard)]?.hardState
       harness.checkpoint(shard, index, hardState: hardState ?? kept)

@@ -110,6 +110,10 @@ final class Harness {
   var model = LogModel()
   var checkpoints: [ShardID: ShardCheckpoint] = [:]
   var held: [ShardID: LogIndex] = [:]
+  /// What the group said to be committed.
+  var committed: [ShardID: LogIndex] = [:]
+  /// Entries that were taken early by the starts so far.
+  var takenCount = 0
   var nextID: [ShardID: PersistID] = [:]
   /// What is remembered outside the log: the last start that has its start block.
   var opened: OpenedStart?
@@ -257,6 +261,11 @@ final class Harness {
     step(.held(ShardID(shard), LogIndex(index)))
   }
 
+  func commit(_ shard: UInt64, _ index: UInt64, term: UInt64) {
+    committed[ShardID(shard)] = LogIndex(index)
+    journal.noteCommitted(ShardID(shard), LogIndex(index), Term(term))
+  }
+
   // MARK: Restart
 
   /// What stands in files that the journal may use again is of no account.
@@ -283,6 +292,7 @@ final class Harness {
     let isRight = model.settle(recovered, checkpoints: checkpoints)
     #expect(isRight, "what came back is not what was appended")
     try expectTheSameWithABudget(recovered)
+    for count in [0, 3, Int.max] { try expectTakenIsCommitted(recovered, atMost: count) }
     boot += 1
     journal = Journal(recovered: recovered, identity: Self.identity(boot), settings: settings)
     effects.removeAll()
@@ -295,6 +305,32 @@ final class Harness {
       journal.step(.held(shard, index), at: now, into: &effects)
     }
     return recovered
+  }
+
+  /// Who takes entries early gets committed ones in order, each once, and what is left is all the others.
+  private func expectTakenIsCommitted(_ all: RecoveredJournal, atMost count: Int) throws {
+    var taken: [ShardID: [Entry]] = [:]
+    var rest = count
+    let some = try recoverJournal(
+      disk, identity: Self.identity(boot + 1), checkpoints: checkpoints.values.sorted { $0.shard < $1.shard },
+      opened: opened,
+      take: { shard, entry in
+        guard rest > 0 else { return false }
+        rest -= 1
+        taken[shard, default: []].append(entry)
+        return true
+      })
+    for (shard, full) in zip(some.shards, all.shards) {
+      let early = taken[shard.shard] ?? []
+      #expect(early + shard.entries == full.entries)
+      #expect(full.taken == checkpoints[shard.shard]?.appliedIndex ?? .zero)
+      #expect(shard.taken == early.last?.index ?? full.taken)
+      #expect(early.isEmpty || shard.taken <= committed[shard.shard] ?? .zero)
+      var expected = full
+      (expected.entries, expected.taken) = (shard.entries, shard.taken)
+      #expect(shard == expected)
+    }
+    takenCount += taken.values.reduce(0) { $0 + $1.count }
   }
 
   /// However little is kept in memory, the rest is the same.

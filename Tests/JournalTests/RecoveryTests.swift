@@ -43,6 +43,44 @@ import Testing
     #expect(recovered.shards[0].entries.map(\.term.rawValue) == [1, 1, 1, 2])
   }
 
+  private func taken(_ harness: Harness) throws(JournalRefusal) -> [Entry] {
+    var taken: [Entry] = []
+    _ = try recoverJournal(
+      harness.disk, identity: Harness.identity(harness.boot + 1), checkpoints: [],
+      take: { _, entry in
+        taken.append(entry)
+        return true
+      })
+    return taken
+  }
+
+  /// A follower may know that an entry is committed whose record stands behind that knowledge, and an older one before it.
+  @Test func anEntryThatALaterBlockReplacesIsNotTaken() throws {
+    let harness = try opened()
+    harness.append(1, hardState: hardState(1), (1...5).map { entry($0, 1) })
+    harness.settle()
+    harness.journal.noteCommitted(ShardID(1), LogIndex(4), Term(2))
+    harness.append(1, hardState: hardState(2))
+    harness.settle()
+    #expect(try taken(harness).isEmpty)
+    harness.append(1, (3...6).map { entry($0, 2) })
+    harness.settle()
+    #expect(try taken(harness).map(\.term.rawValue) == [1, 1, 2, 2])
+  }
+
+  @Test func aCommittedEntryThatIsReplacedIsDamage() throws {
+    let harness = try opened()
+    harness.append(1, hardState: hardState(1), (1...5).map { entry($0, 1) })
+    harness.settle()
+    harness.journal.noteCommitted(ShardID(1), LogIndex(5), Term(1))
+    harness.append(1, hardState: hardState(2))
+    harness.settle()
+    harness.append(1, [entry(5, 2)])
+    harness.settle()
+    #expect(throws: JournalRefusal.self) { try taken(harness) }
+    #expect(try harness.recover().shards[0].lastIndex == LogIndex(5))
+  }
+
   @Test func theNewestEntriesAreKeptAsFarAsTheBudgetGoes() throws {
     let harness = try opened()
     harness.append(1, hardState: hardState(2), (1...20).map { entry($0, $0 < 8 ? 1 : 2, 1000) })
@@ -119,11 +157,11 @@ import Testing
     let harness = try opened()
     let block = harness.writeLog[0]
     var bytes = harness.disk.bytes(block.file, block.offset, block.count)
-    bytes[8] = 3
+    bytes[8] = 4
     let checksum = crc32c(Array(bytes[8...]))
     withUnsafeBytes(of: checksum.littleEndian) { bytes.replaceSubrange(4..<8, with: $0) }
     harness.disk.overwrite(block.file, Int(block.offset), bytes)
-    #expect(throws: JournalRefusal.unknownVersion(file: 1, version: 3)) { try harness.recover() }
+    #expect(throws: JournalRefusal.unknownVersion(file: 1, version: 4)) { try harness.recover() }
   }
 
   @Test func anUnreadablePlaceIsRefusedWithFileAndOffset() throws {
