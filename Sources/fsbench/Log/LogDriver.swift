@@ -90,6 +90,8 @@ final class LogDriver {
     now = ring.now()
     for completion in completions { try take(completion) }
     if frees { release() }
+    // To a group of one, what it has is committed.
+    journal.noteCommitted(LogDriver.shard, after + persisted, LogDriver.term)
     try perform()
   }
 
