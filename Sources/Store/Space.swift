@@ -133,6 +133,9 @@ extension Space {
     isChanged[index] = true
   }
 
+  /// The next checkpoint gives bitmap page `index` another place, whether its bits change or not.
+  mutating func rewriteBitmap(_ index: Int) { markChanged(index) }
+
   func isLive(_ page: UInt32) -> Bool { live[Int(page / 64)] >> UInt64(page % 64) & 1 == 1 }
 
   var isAnyChanged: Bool { isChanged.contains(true) }

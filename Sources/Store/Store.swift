@@ -94,6 +94,8 @@ package final class Store {
   package internal(set) var durableEpoch: Epoch
   /// Set when one superblock was damaged at opening. The other one was good.
   package let damagedSuperblock: SuperblockProblem?
+  /// The newest durable checkpoint when the file was opened.
+  let openedEpoch: Epoch
   /// Pages that the file has room for; with `reservesRoom` no others are taken.
   var filePages: UInt32
   /// What the file may grow to.
@@ -113,6 +115,7 @@ package final class Store {
     self.limits = limits
     self.identity = identity
     durableEpoch = newest.epoch
+    openedEpoch = newest.epoch
     damagedSuperblock = choice.problem
     filePages = UInt32(min(fileBytes / UInt64(Page.byteCount), UInt64(UInt32.max)))
     let pageCount = max(newest.pageCount, choice.older?.pageCount ?? 0)
