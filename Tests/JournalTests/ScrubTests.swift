@@ -101,7 +101,27 @@ import Testing
       pass(harness).damages == [JournalFault(kind: .damage, file: other.file, offset: other.offset, errno: 0)])
   }
 
-  /// An older block under a right checksum breaks the chain.
+  /// Right by itself and in its place, of another history: the block behind it names another one.
+  @Test func aWholeBlockThatIsNotTheRightOneBreaksTheChain() throws {
+    func history(_ term: UInt64) throws -> Harness {
+      let harness = try Harness()
+      harness.settle()
+      for (index, term) in [(1, 1), (2, term), (3, 9)] as [(UInt64, UInt64)] {
+        harness.append(1, [entry(index, term, 100)])
+        harness.settle()
+      }
+      return harness
+    }
+    let (harness, other) = (try history(1), try history(2))
+    let blocks = harness.writeLog.suffix(2)
+    let (second, third) = (try #require(blocks.first), try #require(blocks.last))
+    let foreign = other.disk.bytes(second.file, second.offset, second.count)
+    try #require(foreign != harness.disk.bytes(second.file, second.offset, second.count))
+    harness.disk.overwrite(second.file, Int(second.offset), foreign)
+    #expect(
+      pass(harness).damages == [JournalFault(kind: .damage, file: third.file, offset: third.offset, errno: 0)])
+  }
+
   @Test func aLostWriteIsDamage() throws {
     let harness = try Harness()
     harness.settle()
