@@ -50,7 +50,7 @@ extension Node {
     guard
       logBytes > 0 && logBytes >= settings.limits.checkpointLogBytes
         || store.statistics.dirtyPages > store.dirtyPagesMax || isLogLong || store.room.wantsCheckpoint
-        || stallWantsCheckpoint
+        || stallWantsCheckpoint || scrub.checkpointsToBegin > 0
     else { return }
     beginCheckpoint()
   }
@@ -94,6 +94,7 @@ extension Node {
     checkpoint.awaitsPage = nil
     checkpoint.logBytesAtBegin = journal.statistics.bytesWritten
     checkpoint.frozen = record
+    scrub.checkpointsToBegin = max(0, scrub.checkpointsToBegin - 1)
     effects.notices.append(.checkpointBegan)
     var orders: [CheckpointEffect] = []
     store.beginCheckpoint(writesMax: 0, into: &orders)

@@ -45,6 +45,8 @@ extension Node {
   package var journalStatistics: JournalStatistics { journal.statistics }
   package var storeStatistics: StoreStatistics { store.statistics }
   package var storeRoom: StoreRoom { store.room }
+  /// Rot would not lose the page: a tree leads to it, and it is in memory as it is on the disk.
+  package func isCleanInMemory(_ page: PageID) -> Bool { store.isCleanInMemory(page) }
   /// For observers of the simulation.
   package var raft: RaftGroup { replica.raft }
   package var appliedIndex: LogIndex { replica.appliedIndex }

@@ -62,7 +62,7 @@ extension Node {
   package func ownStatus() -> NodeStatus {
     NodeStatus(
       node: settings.me.node, version: settings.version, state: stateName, limits: limitsNow(),
-      replicas: [replicaStatus()], disk: diskStatus)
+      replicas: [replicaStatus()], disk: diskStatus, scrub: scrubStatus)
   }
 
   package var diskStatus: DiskStatus {
@@ -181,6 +181,22 @@ struct ClusterView {
     json.add("state", status.state)
     json.add("replicas", status.replicas.map(replicaJSON))
     json.add("disk", json: diskJSON(status.disk))
+    json.add("scrub", json: scrubJSON(status.scrub))
+    return json.finish()
+  }
+
+  private func scrubJSON(_ scrub: ScrubStatus) -> [UInt8] {
+    var json = JSONObjectWriter()
+    json.add("state", scrub.state.text)
+    if scrub.state == .running { json.add("percent", scrub.percent) } else { json.add("percent", nil) }
+    json.add("passes", scrub.passes)
+    if let before = scrub.finishedBefore {
+      json.add("finished_seconds_ago", before.rawValue / 1_000_000_000)
+    } else {
+      json.add("finished_seconds_ago", nil)
+    }
+    json.add("damage_found", scrub.damage)
+    json.add("damage_rewritten", scrub.rewritten)
     return json.finish()
   }
 
@@ -269,6 +285,16 @@ package struct JSONObjectWriter {
   package mutating func finish() -> [UInt8] {
     bytes.append(UInt8(ascii: "}"))
     return bytes
+  }
+}
+
+extension ScrubStatus.State {
+  var text: String {
+    switch self {
+    case .off: "off"
+    case .waiting: "waiting"
+    case .running: "running"
+    }
   }
 }
 

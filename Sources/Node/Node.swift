@@ -72,6 +72,7 @@ package final class Node {
   var applyStall: ApplyStall?
   var room = RoomState()
   var reclaim = ReclaimState.goesOn
+  var scrub: ScrubState
   /// How much of `NodeLimits.applyBytesMax` this turn has left.
   var applyRoom: Int
   /// What the journal was last told to be held by every voter.
@@ -103,6 +104,7 @@ package final class Node {
     self.journal = journal
     self.replica = replica
     checkpoint = CheckpointState(durable: record, now: now)
+    scrub = ScrubState(every: settings.scrubEvery, now: now)
     self.now = now
     applyRoom = settings.limits.applyBytesMax
     requests = RequestTable(
@@ -130,6 +132,7 @@ package final class Node {
     case .journal(let event): journalStep(event)
     case .checkpoint(let event): checkpointStep(event)
     case .pageReadFailed(let page, let errno): pageReadFailed(page, errno)
+    case .scrubReadFailed(let read, let errno): scrubReadFailed(read, errno)
     case .drainRequested: drain()
     case .closeRequested: close()
     case .turnEnded: endTurn()
@@ -141,7 +144,7 @@ package final class Node {
     if fault != nil { return wheel.nextDeadline }
     var earliest = min(journal.nextDeadline, wheel.nextDeadline, checkpoint.growAgainAt)
     if isOpen, !isClosing {
-      earliest = min(earliest, replica.raft.nextDeadline, checkpoint.paceAt)
+      earliest = min(earliest, replica.raft.nextDeadline, checkpoint.paceAt, scrub.nextAt)
       if replica.isLeader, isHistoryAging { earliest = min(earliest, replica.advanceAt) }
     }
     if hasMoreToApply || hasMoreToReclaim { earliest = min(earliest, now) }
@@ -159,6 +162,7 @@ package final class Node {
     guard fault == nil else { return }
     if now >= journal.nextDeadline { journalStep(.tick) }
     growWhenDue()
+    scrubWhenDue()
     if hasMoreToApply { applyCommitted() }
     if isOpen, !isClosing, now >= replica.raft.nextDeadline { stepRaft(.tick) }
   }
@@ -225,4 +229,12 @@ package struct NodeStatistics: Sendable {
   package var checkpoints: UInt64 = 0
   package var pageMisses: UInt64 = 0
   package var payloadsUndecodable: UInt64 = 0
+  package var scrubbedPages: UInt64 = 0
+  /// Of pages and of the log.
+  package var scrubbedBytes: UInt64 = 0
+  /// Pages that need not be read, as they are to be written anew.
+  package var scrubSkippedPages: UInt64 = 0
+  package var scrubPasses: UInt64 = 0
+  package var scrubDamage: UInt64 = 0
+  package var scrubRewritten: UInt64 = 0
 }

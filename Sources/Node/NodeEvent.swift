@@ -18,6 +18,8 @@ package enum NodeEvent {
   case checkpoint(CheckpointEvent)
   /// A page read failed at the device; the page's bytes come by `pageLoaded` otherwise.
   case pageReadFailed(PageID, errno: Int32)
+  /// The same of a scrubbing read; its bytes come by `scrubbed` otherwise.
+  case scrubReadFailed(ScrubRead, errno: Int32)
   /// Stop gracefully: hand over leadership, take no new requests.
   case drainRequested
   /// After draining: make everything durable and seal the log; `isClosed` tells when.
@@ -36,6 +38,7 @@ package struct NodeEffects {
   package var journal: [JournalEffect] = []
   package var checkpoint: [CheckpointEffect] = []
   package var pageReads: [PageRead] = []
+  package var scrubReads: [ScrubRead] = []
   /// The node will acknowledge nothing more, and why. Told once.
   package var failed: NodeFault?
   /// Answer to `drainRequested`: nothing waits any more.
@@ -66,4 +69,8 @@ package enum Notice: Equatable, Sendable {
   case handsOver(ShardID, to: NodeID)
   /// Writes are refused, and why; nil: they are taken again.
   case shortage(Shortage?)
+  /// Scrubbing has read everything once.
+  case scrubFinished(bytes: UInt64)
+  /// Scrubbing found damage, described with place; and what becomes of it.
+  case scrubDamage(String, ScrubOutcome)
 }

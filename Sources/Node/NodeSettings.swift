@@ -18,6 +18,8 @@ package struct NodeSettings: Sendable {
   package var limits: NodeLimits
   /// How long versions that were replaced or deleted are kept for reads of the past; zero: not at all. The leader's counts.
   package var historyRetention = Nanoseconds.zero
+  /// Everything on the disk is read again within this time, and compared; zero: not at all.
+  package var scrubEvery = Nanoseconds.zero
   /// So often the leader says that time has passed, while something old is kept.
   var advanceInterval: Nanoseconds { max(.seconds(1), Nanoseconds(historyRetention.rawValue / 8)) }
   /// Seed of the election timeouts. Drawn by the driver; chosen by the simulator.
@@ -64,6 +66,11 @@ package struct NodeLimits: Sendable {
   package var diskBytesMax: UInt64?
   /// A page file that could not grow for want of room on the disk is tried again after so long.
   package var growAgainAfter = Nanoseconds.seconds(1)
+  /// Scrubbing reads no faster than this, however late it is, with so many reads in flight, and not while so many pages are
+  /// being loaded.
+  package var scrubBytesPerSecondMax: UInt64 = 16 << 20
+  package var scrubReadsMax = 2
+  package var scrubYieldsAt = 8
   /// Bytes of one payload to a peer, but for a single larger message.
   package var payloadBytes = 256 << 10
   /// Payload bytes collected for one peer in one turn; Raft's own windows keep it below.

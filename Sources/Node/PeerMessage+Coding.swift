@@ -388,6 +388,7 @@ extension NodeStatus {
     writer.writeVarint(UInt64(replicas.count))
     for replica in replicas { replica.encode(into: &writer) }
     for bytes in [disk.data, disk.garbage, disk.free, disk.log, disk.limit] { writer.writeVarint(bytes) }
+    scrub.encode(into: &writer)
   }
   init(from reader: inout ByteReader) throws(DecodeError) {
     let node = NodeID(UInt32(truncatingIfNeeded: try reader.readVarint()))
@@ -403,6 +404,26 @@ extension NodeStatus {
     disk.free = try reader.readVarint()
     disk.log = try reader.readVarint()
     disk.limit = try reader.readVarint()
+    scrub = try ScrubStatus(from: &reader)
+  }
+}
+
+extension ScrubStatus {
+  func encode(into writer: inout ByteWriter) {
+    writer.write(state.rawValue)
+    for number in [percent, passes, damage, rewritten] { writer.writeVarint(number) }
+    writer.write(finishedBefore != nil)
+    if let finishedBefore { writer.writeVarint(finishedBefore.rawValue) }
+  }
+  init(from reader: inout ByteReader) throws(DecodeError) {
+    self.init()
+    guard let state = State(rawValue: try reader.read()) else { throw .invalid("an unknown state of scrubbing") }
+    self.state = state
+    percent = try reader.readVarint()
+    passes = try reader.readVarint()
+    damage = try reader.readVarint()
+    rewritten = try reader.readVarint()
+    finishedBefore = try reader.readFlag() ? Nanoseconds(try reader.readVarint()) : nil
   }
 }
 

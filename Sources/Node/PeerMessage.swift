@@ -36,9 +36,10 @@ package struct NodeStatus: Equatable, Sendable {
   package var limits: [String]
   package var replicas: [ReplicaStatus]
   package var disk: DiskStatus
+  package var scrub: ScrubStatus
   package init(
     node: NodeID, version: String, state: String, limits: [String], replicas: [ReplicaStatus],
-    disk: DiskStatus = DiskStatus()
+    disk: DiskStatus = DiskStatus(), scrub: ScrubStatus = ScrubStatus()
   ) {
     self.node = node
     self.version = version
@@ -46,6 +47,7 @@ package struct NodeStatus: Equatable, Sendable {
     self.limits = limits
     self.replicas = replicas
     self.disk = disk
+    self.scrub = scrub
   }
 }
 

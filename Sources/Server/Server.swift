@@ -175,6 +175,8 @@ package final class Server {
     case .superblockWrite: paged(pageFile.superblockCompleted(result))
     case .pageGrow: paged(pageFile.growCompleted(result))
     case .pageSync: paged(pageFile.synchronizeCompleted(result))
+    case .pageScrub: scrubbed(pageFile.scrubCompleted(index, result))
+    case .logScrub: scrubbed(logFiles.scrubCompleted(index, result))
     case .signal: signalled(result)
     case nil: preconditionFailure("a completion carries a token of ours")
     }
@@ -201,6 +203,14 @@ package final class Server {
     }
   }
 
+  private func scrubbed(_ outcome: ScrubReads.Outcome) {
+    switch outcome {
+    case .goesOn: break
+    case .bytes(let read, let buffer): node.scrubbed(read, bytes: buffer.memory.readOnly, at: now, into: &effects)
+    case .failed(let read, let errno): step(.scrubReadFailed(read, errno: errno))
+    }
+  }
+
   // MARK: - Effects
 
   /// Performs what the node ordered. What fails at once goes to the inbox, for the next turn.
@@ -209,6 +219,7 @@ package final class Server {
     for effect in effects.journal { perform(effect) }
     for effect in effects.checkpoint { perform(effect) }
     for order in effects.pageReads { pageFile.read(order) }
+    for read in effects.scrubReads { perform(read) }
     for (peer, payload) in effects.sends { linkOf[peer]?.send(payload) }
     for (id, reply) in effects.replies { clients.reply(id, reply) }
     for notice in effects.notices { report(notice) }
@@ -231,6 +242,14 @@ package final class Server {
       preconditionFailure("the node keeps what the journal says to it")
     }
     if let failure { inbox.put(.journal(failure)) }
+  }
+
+  private func perform(_ read: ScrubRead) {
+    switch read {
+    case .page(let order): pageFile.scrub(order)
+    case .log(let order):
+      if let errno = logFiles.scrub(order) { inbox.put(.scrubReadFailed(read, errno: errno)) }
+    }
   }
 
   private func remove(_ file: UInt32) {
@@ -280,6 +299,18 @@ package final class Server {
     case .shortage(.pages): log.warning("the data fill disk-limit: writes are refused until rows are deleted")
     case .shortage(.disk): log.warning("the disk has no room: writes are refused until it has")
     case .shortage(nil): log.info("writes are taken again")
+    case .scrubFinished(let bytes): log.info("scrubbed: everything was read again", metadata: ["bytes": "\(bytes)"])
+    case .scrubDamage(let text, let outcome): report(damage: text, outcome)
+    }
+  }
+
+  private func report(damage text: String, _ outcome: ScrubOutcome) {
+    let metadata: Logger.Metadata = ["damage": "\(text)"]
+    switch outcome {
+    case .mending: log.error("scrubbing found damage", metadata: metadata)
+    case .rewritten: log.warning("damage is rewritten from memory, to another place", metadata: metadata)
+    case .gone: log.info("damage is gone: nothing leads to it any more", metadata: metadata)
+    case .fatal: log.error("scrubbing found damage that this node cannot mend", metadata: metadata)
     }
   }
 
@@ -363,6 +394,7 @@ extension NodeEffects {
     journal.removeAll(keepingCapacity: true)
     checkpoint.removeAll(keepingCapacity: true)
     pageReads.removeAll(keepingCapacity: true)
+    scrubReads.removeAll(keepingCapacity: true)
     notices.removeAll(keepingCapacity: true)
     failed = nil
     drained = false

@@ -33,6 +33,8 @@ struct Filestored: ParsableCommand {
   @Option(help: "How long the loop looks for new work before it sleeps, while clients work: 200us, or off.")
   var busyPoll: String?
   @Option(help: "How long replaced and deleted versions of rows are kept: 1m, or off.") var historyRetention: String?
+  @Option(help: "Within this time everything on the disk is read again and compared: 168h, or off.")
+  var scrubEvery: String?
   @Option(help: "Most bytes on disk.") var diskLimit: String?
   @Option(help: "Key for encryption at rest.") var encryptionKeyFile: String?
   @Option(help: "Fault injection, for tests: on or off.") var faults: String?
@@ -48,8 +50,9 @@ struct Filestored: ParsableCommand {
     let given: [(Setting, String?)] = [
       (.cluster, cluster), (.node, node), (.address, address), (.data, data), (.ca, ca), (.certificate, certificate),
       (.key, key), (.peers, peers), (.cores, cores), (.lanes, lanes), (.pin, pin), (.memory, memory),
-      (.leases, leases), (.busyPoll, busyPoll), (.historyRetention, historyRetention), (.diskLimit, diskLimit),
-      (.encryptionKeyFile, encryptionKeyFile), (.faults, faults), (.insecure, insecure), (.log, log),
+      (.leases, leases), (.busyPoll, busyPoll), (.historyRetention, historyRetention), (.scrubEvery, scrubEvery),
+      (.diskLimit, diskLimit), (.encryptionKeyFile, encryptionKeyFile), (.faults, faults), (.insecure, insecure),
+      (.log, log),
     ]
     return given.compactMap { setting, text in text.map { (setting, $0) } }
   }

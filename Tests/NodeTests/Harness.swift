@@ -69,6 +69,10 @@ final class Harness {
     var pagesOrderedMax = 0
     /// Reads of the log that were performed.
     var readCount = 0
+    /// Scrubbing reads: when they were ordered; some fail, some wait.
+    var scrubs: [(read: ScrubRead, at: Instant)] = []
+    var failsScrubs = false
+    var holdsPageReads = false
     var notices: [Notice] = []
     var replies: [(id: UInt64, reply: Reply)] = []
     var drained = false
@@ -91,11 +95,12 @@ final class Harness {
   private let room: Room
   private let retention: Nanoseconds
 
-  /// Memory and log of each node.
+  /// Memory and log of each node, and whether it scrubs.
   struct Room {
     var frames = 512
     var segmentBytes: UInt64 = 256 << 10
     var logBytesMax: UInt64 = 8 << 20
+    var scrubEvery = Nanoseconds.zero
     /// By node.
     var pagesMax: (UInt32) -> UInt32 = { _ in 2048 }
   }
@@ -130,6 +135,7 @@ final class Harness {
     store.growPages = 64
     var settings = settings(identity.node.rawValue, of: count, limits)
     settings.historyRetention = retention
+    settings.scrubEvery = room.scrubEvery
     return try Node.open(
       settings, identity: identity, boot: Boots.Boot(number: boot, nonce: boot), opened: opened, files: files,
       storeLimits: store, journalSettings: journal, now: now)
@@ -193,7 +199,8 @@ final class Harness {
     for order in effects.journal { performJournal(order, machine) }
     for order in effects.checkpoint { performCheckpoint(order, machine) }
     machine.pagesOrderedMax = max(machine.pagesOrderedMax, effects.pageReads.count)
-    for read in effects.pageReads {
+    for read in effects.scrubReads { performScrub(read, machine) }
+    for read in effects.pageReads where !machine.holdsPageReads {
       let start = Int(read.fileOffset)
       let bytes = Array(machine.files.pages[start..<start + read.count])
       bytes.withUnsafeBytes { machine.node.pageLoaded(read, bytes: $0, at: now, into: &machine.effects) }
@@ -206,7 +213,21 @@ final class Harness {
     if effects.drained { machine.drained = true }
     machine.notices += effects.notices
     return !effects.journal.isEmpty || !effects.checkpoint.isEmpty || !effects.pageReads.isEmpty
-      || !effects.sends.isEmpty
+      || !effects.sends.isEmpty || !effects.scrubReads.isEmpty
+  }
+
+  private func performScrub(_ read: ScrubRead, _ machine: Machine) {
+    machine.scrubs.append((read, now))
+    if machine.failsScrubs { return tell(machine, .scrubReadFailed(read, errno: 5)) }
+    let bytes =
+      switch read {
+      case .page(let page): Array(machine.files.pages[Int(page.fileOffset)..<Int(page.fileOffset) + page.count])
+      case .log(let piece):
+        Array(
+          machine.files.segments.first { $0.number == piece.file }?
+            .bytes[Int(piece.offset)..<Int(piece.offset) + piece.count] ?? [])
+      }
+    bytes.withUnsafeBytes { machine.node.scrubbed(read, bytes: $0, at: now, into: &machine.effects) }
   }
 
   private func isCut(_ a: NodeID, _ b: NodeID) -> Bool {

@@ -83,7 +83,14 @@ enum PeerSamples {
         shard: ShardID(2), role: "follower", term: Term(4), leader: nil, commitIndex: LogIndex(10),
         appliedIndex: LogIndex(9), lastIndex: LogIndex(11), heldByAll: LogIndex(8), stateHash: nil, rows: 0,
         logBytes: 0, logBytesMax: 0),
-    ], disk: disk)
+    ], disk: disk, scrub: scrub)
+
+  private static var scrub: ScrubStatus {
+    var scrub = ScrubStatus()
+    (scrub.state, scrub.percent, scrub.passes, scrub.damage, scrub.rewritten) = (.running, 42, 300, 2, 1)
+    scrub.finishedBefore = .seconds(9)
+    return scrub
+  }
 
   private static var disk: DiskStatus {
     var disk = DiskStatus()
@@ -174,13 +181,15 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
     // Without leader, without state hash.
     let follower = [2, 8] + Array("follower".utf8) + [4, 0, 10, 9, 11, 8, 0, 0, 0, 0]
     let disk: [UInt8] = [1, 2, 3, 0x80, 1, 5]
-    let expected = head + node + limits + leader + state + follower + disk
+    // Running, percent, passes, damage, rewritten, 9 s since the last pass.
+    let scrub: [UInt8] = [2, 42, 0xAC, 2, 2, 1, 1, 0x80, 0xB4, 0xC4, 0xC3, 0x21]
+    let expected = head + node + limits + leader + state + follower + disk + scrub
     #expect(encoded([.statusReply(id: 1, PeerSamples.status)]) == expected.withLength())
   }
 
   /// Those of every kind that stand in no other test: any byte that changes changes this.
   @Test func allSamplesHaveTheirGoldenChecksum() {
-    #expect(crc32c(encoded(PeerSamples.all)) == 0xb586_5538)
+    #expect(crc32c(encoded(PeerSamples.all)) == 0x7a94_c1ef)
   }
 
   @Test func aTruncatedPayloadIsRefusedAtEveryLength() {

@@ -166,6 +166,21 @@ private func lines(_ yaml: String, environment: [(String, String)] = []) -> [Str
     #expect(found.count == 1 && found[0].contains("from 1s to 168h"), "\(found)")
   }
 
+  @Test(arguments: [("off", 0), ("1s", 1), ("12h", 43_200), ("168h", 604_800), ("8760h", 31_536_000)])
+  func theTimeOfScrubbingIsRead(text: String, seconds: UInt64) throws {
+    var raw = RawSettings()
+    try raw.readYAML(good + "\nscrub-every: \(text)", path: "c.yaml")
+    let configuration = try Configuration(raw)
+    #expect(configuration.scrubEvery == .seconds(seconds))
+    #expect(configuration.text.contains("scrub-every: \(text) "))
+  }
+
+  @Test(arguments: ["0s", "8761h", "5", "on", "7d"])
+  func aWrongTimeOfScrubbingIsRefused(text: String) {
+    let found = lines(good + "\nscrub-every: \(text)")
+    #expect(found.count == 1 && found[0].contains("from 1s to 8760h"), "\(found)")
+  }
+
   @Test func whatDoesNotFitTogetherIsRefused() {
     #expect(lines(good.replacing("node: n1", with: "node: n4")).first?.contains("not among them") == true)
     let open = good.replacing("address: 127.0.0.1:7101", with: "address: 0.0.0.0:7101") + "\ninsecure: on"

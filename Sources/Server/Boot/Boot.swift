@@ -159,6 +159,7 @@ package enum Boot {
     settings.scheme = configuration.scheme
     settings.raft.leases = configuration.leases
     settings.historyRetention = configuration.historyRetention
+    settings.scrubEvery = configuration.scrubEvery
     let budget = DiskBudget(limit: configuration.diskLimit)
     settings.limits.checkpointLogBytes = min(settings.limits.checkpointLogBytes, budget.logBytesMax / 4)
     settings.limits.diskBytesMax = configuration.diskLimit

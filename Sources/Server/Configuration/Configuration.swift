@@ -24,6 +24,8 @@ package struct Configuration: Sendable {
   package var busyPoll = Nanoseconds.microseconds(200)
   /// How long versions of rows that were replaced or deleted can still be read; zero: not at all.
   package var historyRetention = Nanoseconds.zero
+  /// Within this time everything on the disk is read again; zero: never.
+  package var scrubEvery = Nanoseconds.seconds(168 * 3600)
   package var diskLimit: UInt64?
   package var encryptionKeyFile: String?
   package var faults = false
@@ -51,6 +53,7 @@ package struct Configuration: Sendable {
   static let memoryMin: UInt64 = 64 << 20
   static let busyPollRange: ClosedRange<UInt64> = 1...1000
   static let historyRetentionRange: ClosedRange<Nanoseconds> = .seconds(1) ... .seconds(168 * 3600)
+  static let scrubEveryRange: ClosedRange<Nanoseconds> = .seconds(1) ... .seconds(8760 * 3600)
 
   /// Checks everything that can be known without opening a file; all that is wrong is said at once.
   package init(_ raw: RawSettings) throws(ConfigurationRefusal) {
@@ -102,6 +105,7 @@ package struct Configuration: Sendable {
     case .leases: leases = try parseSwitch(text)
     case .busyPoll: busyPoll = try parseBusyPoll(text)
     case .historyRetention: historyRetention = try parseRetention(text)
+    case .scrubEvery: scrubEvery = try parseScrubTime(text)
     case .diskLimit: diskLimit = text == "none" ? nil : try parseSize(text)
     case .encryptionKeyFile: encryptionKeyFile = text == "none" ? nil : text
     case .faults: faults = try parseSwitch(text)
@@ -155,6 +159,13 @@ extension Configuration {
     if text == "off" { return .zero }
     if let time = parseTime(text), Self.historyRetentionRange.contains(time) { return time }
     throw ValueRefusal("write `off`, or a time from 1s to 168h, such as 30s, 5m or 2h")
+  }
+
+  /// `off`, or a time of at least a second.
+  private func parseScrubTime(_ text: String) throws(ValueRefusal) -> Nanoseconds {
+    if text == "off" { return .zero }
+    if let time = parseTime(text), Self.scrubEveryRange.contains(time) { return time }
+    throw ValueRefusal("write `off`, or a time from 1s to 8760h, such as 24h or 168h")
   }
 
   /// `n1=127.0.0.1:7101,n2=127.0.0.1:7102`, for the environment and flags.
@@ -273,6 +284,7 @@ extension Configuration {
       case .leases: leases ? "on" : "off"
       case .busyPoll: busyPoll == .zero ? "off" : "\(busyPoll.rawValue / 1000)us"
       case .historyRetention: historyRetention == .zero ? "off" : formatTime(historyRetention)
+      case .scrubEvery: scrubEvery == .zero ? "off" : formatTime(scrubEvery)
       case .diskLimit: diskLimit.map(formatSize) ?? "none"
       case .encryptionKeyFile: encryptionKeyFile.map(formatText) ?? "none"
       case .faults: faults ? "on" : "off"

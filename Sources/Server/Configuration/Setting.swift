@@ -3,6 +3,7 @@ package enum Setting: String, CaseIterable, Sendable {
   case cluster, node, address, data, ca, certificate, key, peers, cores, lanes, pin, memory, leases
   case busyPoll = "busy-poll"
   case historyRetention = "history-retention"
+  case scrubEvery = "scrub-every"
   case diskLimit = "disk-limit"
   case encryptionKeyFile = "encryption-key-file"
   case faults, insecure, log

@@ -1,5 +1,6 @@
 import Glibc
 import Journal
+import Node
 import Primitives
 import Ring
 import Sealing
@@ -17,6 +18,7 @@ package final class LogFiles {
   private var segments: [UInt32: OpenFile] = [:]
   private var writes = SlotTable<Write>()
   private var reads = SlotTable<Read>()
+  private var scrubs = ScrubReads(.logScrub)
   private var preparation: SegmentMaker?
   private let ring: Ring
   private let sealer: Sealer?
@@ -112,6 +114,14 @@ package final class LogFiles {
     } catch { return .readFailed(order.id, errno: error.code) }
   }
 
+  /// The error if the file cannot be opened.
+  func scrub(_ order: LogScrubRead) -> Int32? {
+    do throws(SystemError) {
+      scrubs.start(.log(order), try segment(order.file), at: order.offset, count: order.count, ring)
+      return nil
+    } catch { return error.code }
+  }
+
   /// One at a time: the journal orders the next after this was reported.
   func prepare(_ order: SegmentPreparation) -> JournalEvent? {
     precondition(preparation == nil, "one segment is prepared at a time")
@@ -171,6 +181,14 @@ package final class LogFiles {
     }
   }
 
+  func scrubCompleted(_ slot: Int, _ result: Int32) -> ScrubReads.Outcome {
+    let outcome = scrubs.completed(slot, result, ring)
+    if case .bytes(_, let buffer) = outcome, let sealer {
+      openBlocks(in: buffer.memory.bytes) { sealer.openInPlace(.block, $0) }
+    }
+    return outcome
+  }
+
   func preparationCompleted(_ result: Int32) -> Outcome {
     guard let maker = preparation else { preconditionFailure("a segment is being prepared") }
     switch maker.advance(result, ring) {
@@ -185,5 +203,5 @@ package final class LogFiles {
     }
   }
 
-  var inFlight: Int { writes.count + reads.count + (preparation == nil ? 0 : 1) }
+  var inFlight: Int { writes.count + reads.count + scrubs.count + (preparation == nil ? 0 : 1) }
 }

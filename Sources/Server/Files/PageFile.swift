@@ -1,4 +1,5 @@
 import Glibc
+import Node
 import Primitives
 import Ring
 import Sealing
@@ -17,6 +18,7 @@ final class PageFile {
   private let ring: Ring
   private let sealer: Sealer?
   private var reads = SlotTable<Read>()
+  private var scrubs = ScrubReads(.pageScrub)
   private var writes = SlotTable<Write>()
   private var superblock: Write?
   private var freeBuffers: [IOBuffer] = []
@@ -63,6 +65,11 @@ final class PageFile {
     let transfer = Transfer(reading: buffer.memory.bytes, from: file.descriptor, at: order.fileOffset)
     let slot = reads.insert(Read(order: order, buffer: buffer, transfer: transfer))
     transfer.submit(to: ring, token: Token(.pageRead, slot).rawValue)
+  }
+
+  /// The page as it is on the disk, whatever is in memory.
+  func scrub(_ order: PageScrubRead) {
+    scrubs.start(.page(order), file, at: order.fileOffset, count: order.count, ring)
   }
 
   func write(_ page: PageID, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
@@ -113,6 +120,14 @@ final class PageFile {
       recycle(read.buffer)
       return .readFailed(read.order, errno: errno)
     }
+  }
+
+  func scrubCompleted(_ slot: Int, _ result: Int32) -> ScrubReads.Outcome {
+    let outcome = scrubs.completed(slot, result, ring)
+    if case .bytes(.page(let order), let buffer) = outcome, !order.isSuperblock {
+      sealer?.openInPlace(.page, buffer.memory.bytes)
+    }
+    return outcome
   }
 
   func recycle(_ buffer: IOBuffer) {
@@ -175,5 +190,5 @@ final class PageFile {
     result < 0 ? .event(.failed(.sync, errno: -result)) : .event(.synced)
   }
 
-  var inFlight: Int { reads.count + writes.count + (superblock == nil ? 0 : 1) }
+  var inFlight: Int { reads.count + scrubs.count + writes.count + (superblock == nil ? 0 : 1) }
 }

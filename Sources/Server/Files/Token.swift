@@ -11,6 +11,7 @@ package enum TokenKind: UInt8 {
   /// Index: slot of the log's or page file's own table.
   case logWrite, logRead, segment
   case pageRead, pageWrite, superblockWrite, pageGrow, pageSync
+  case pageScrub, logScrub
 }
 
 package struct Token {

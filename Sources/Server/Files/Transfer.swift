@@ -1,4 +1,5 @@
 import Glibc
+import Node
 import Ring
 
 /// Bytes on their way between memory and a file: goes on where a short count stopped, until all are there or the device says
@@ -64,4 +65,51 @@ final class OpenFile {
   let file: File
   init(_ path: String, _ options: File.Options) throws(SystemError) { file = try File(path, options) }
   var descriptor: Int32 { file.descriptor }
+}
+
+/// Scrubbing reads under way, of one of the files.
+struct ScrubReads {
+  private struct Item {
+    let read: ScrubRead
+    let buffer: IOBuffer
+    let file: OpenFile
+    var transfer: Transfer
+  }
+
+  enum Outcome {
+    case goesOn
+    /// The buffer may be used again after use.
+    case bytes(ScrubRead, IOBuffer)
+    case failed(ScrubRead, errno: Int32)
+  }
+
+  private let kind: TokenKind
+  private var items = SlotTable<Item>()
+
+  init(_ kind: TokenKind) { self.kind = kind }
+
+  mutating func start(_ read: ScrubRead, _ file: OpenFile, at offset: UInt64, count: Int, _ ring: Ring) {
+    let buffer = IOBuffer(count: count)
+    let transfer = Transfer(reading: buffer.memory.bytes, from: file.descriptor, at: offset)
+    let slot = items.insert(Item(read: read, buffer: buffer, file: file, transfer: transfer))
+    transfer.submit(to: ring, token: Token(kind, slot).rawValue)
+  }
+
+  mutating func completed(_ slot: Int, _ result: Int32, _ ring: Ring) -> Outcome {
+    guard var item = items[slot] else { preconditionFailure("a scrubbing read in flight completed") }
+    switch item.transfer.advance(result) {
+    case .goesOn:
+      items[slot] = item
+      item.transfer.submit(to: ring, token: Token(kind, slot).rawValue)
+      return .goesOn
+    case .complete:
+      items.remove(slot)
+      return .bytes(item.read, item.buffer)
+    case .failed(let errno):
+      items.remove(slot)
+      return .failed(item.read, errno: errno)
+    }
+  }
+
+  var count: Int { items.count }
 }

@@ -85,6 +85,22 @@ extension Server {
     page.gauge("encrypted", "1 when what is written to the disk is encrypted.", encryption?.isSealing ?? false ? 1 : 0)
     page.gauge("data_keys", "Data keys of this directory, in use or older.", encryption?.keyCount ?? 0)
     addCheckpoints(&page)
+    addScrubbing(&page)
+  }
+
+  private func addScrubbing(_ page: inout Exposition) {
+    let statistics = node.statistics
+    page.gauge("scrub_running", "1 while a pass reads.", node.scrubStatus.state == .running ? 1 : 0)
+    page.counter("scrub_passes_total", "Times that everything on the disk was read again.", statistics.scrubPasses)
+    page.counter("scrub_pages_total", "Pages read again and compared.", statistics.scrubbedPages)
+    page.counter("scrub_bytes_total", "Bytes of pages and log read again and compared.", statistics.scrubbedBytes)
+    page.counter(
+      "scrub_skipped_pages_total", "Pages passed over, as they will be written anew.", statistics.scrubSkippedPages)
+    page.counter("scrub_damage_total", "Damage found by reading again.", statistics.scrubDamage)
+    page.counter("scrub_rewritten_total", "Damaged pages rewritten from memory.", statistics.scrubRewritten)
+    page.seconds(
+      "scrub_finished_uptime_seconds", "When the last pass ended, as uptime; 0 if none has.", kind: "gauge",
+      nanoseconds: uptime(at: node.scrubFinishedAt))
   }
 
   private func addCheckpoints(_ page: inout Exposition) {

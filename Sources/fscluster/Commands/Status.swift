@@ -82,7 +82,7 @@ struct Status: ParsableCommand {
     }
     lines += Humane.table(table, right: [5, 6, 8, 9])
     lines.append("")
-    lines += disks(report.nodes)
+    lines += disks(report.nodes) + scrubs(report.nodes)
     lines.append(cluster.limits.isEmpty ? "Nothing limits now." : "Limits now:")
     lines += cluster.limits.map { "- " + $0 }
     return lines
@@ -103,6 +103,19 @@ struct Status: ParsableCommand {
       table.append([node.id] + bytes + [disk.limit.map(Humane.bytes) ?? "none"])
     }
     return table.count > 1 ? Humane.table(table, right: [1, 2, 3, 4, 5]) + [""] : []
+  }
+
+  private static func scrubs(_ nodes: [NodeList.Node]) -> [String] {
+    var table = [["scrub", "state", "done", "passes", "last finished", "damage found", "rewritten"]]
+    for node in nodes {
+      guard let scrub = node.scrub else { continue }
+      let last = scrub.finishedSecondsAgo.map { Humane.seconds(Double($0)) + " ago" } ?? "-"
+      table.append([
+        node.id, scrub.state, scrub.percent.map { "\($0) %" } ?? "-", String(scrub.passes), last,
+        String(scrub.damageFound), String(scrub.damageRewritten),
+      ])
+    }
+    return table.count > 1 ? Humane.table(table, right: [2, 3, 4, 5, 6]) + [""] : []
   }
 
   private static func tolerance(_ failures: Int) -> String {

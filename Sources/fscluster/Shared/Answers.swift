@@ -26,6 +26,28 @@ struct NodeList: Codable, Equatable {
     var replicas: [Replica]
     /// Nil when it did not answer.
     var disk: Disk?
+    /// Nil when it did not answer.
+    var scrub: Scrub?
+  }
+
+  /// How far a node has read its disk again.
+  struct Scrub: Codable, Equatable {
+    /// `off`, `waiting` for the next pass, `running`.
+    var state: String
+    /// Of the pass that is running.
+    var percent: UInt64?
+    /// Since the node's start.
+    var passes: UInt64
+    var finishedSecondsAgo: UInt64?
+    var damageFound: UInt64
+    var damageRewritten: UInt64
+
+    enum CodingKeys: String, CodingKey {
+      case state, percent, passes
+      case finishedSecondsAgo = "finished_seconds_ago"
+      case damageFound = "damage_found"
+      case damageRewritten = "damage_rewritten"
+    }
   }
 
   /// Bytes on a node's disk.
