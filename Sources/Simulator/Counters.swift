@@ -9,6 +9,8 @@ package struct SimulationCounters: Sendable {
   package var forwarded: UInt64 = 0
   package var readRounds: UInt64 = 0
   package var restarts: UInt64 = 0
+  package var scrubbedPages: UInt64 = 0
+  package var scrubPasses: UInt64 = 0
   /// In the order of `Fault.names`.
   var faults: [UInt64] = Array(repeating: 0, count: Fault.names.count)
   /// In the order of `InterestingState.allCases`.
@@ -24,6 +26,7 @@ enum InterestingState: Int, CaseIterable {
   case nodeFailed, cleanStop, duplicate
   case snapshotRead, snapshotTooOld
   case segmentRefused, growthRefused, writesRefused
+  case rotFound, rotRewritten
 
   var name: String {
     switch self {
@@ -43,6 +46,8 @@ enum InterestingState: Int, CaseIterable {
     case .segmentRefused: "no room for a log segment"
     case .growthRefused: "no room for a longer page file"
     case .writesRefused: "writes refused for want of room"
+    case .rotFound: "rot found by scrubbing"
+    case .rotRewritten: "rotten page rewritten from memory"
     case .snapshotRead: "a moment of the past read again"
     case .snapshotTooOld: "a moment too old to be read again"
     }
@@ -62,6 +67,8 @@ extension SimulationCounters {
     forwarded += other.forwarded
     readRounds += other.readRounds
     restarts += other.restarts
+    scrubbedPages += other.scrubbedPages
+    scrubPasses += other.scrubPasses
     for index in faults.indices { faults[index] += other.faults[index] }
     for index in states.indices { states[index] += other.states[index] }
   }
@@ -70,7 +77,8 @@ extension SimulationCounters {
     let counts: [(name: String, count: UInt64)] = [
       ("operations", operations), ("acknowledged writes", acknowledgedWrites), ("unknown outcomes", unknownOutcomes),
       ("elections won", elections), ("restarts", restarts), ("checkpoints", checkpoints), ("page misses", pageMisses),
-      ("requests forwarded", forwarded), ("read rounds", readRounds),
+      ("requests forwarded", forwarded), ("read rounds", readRounds), ("pages scrubbed", scrubbedPages),
+      ("passes of scrubbing", scrubPasses),
     ]
     let faultCounts = zip(Fault.names, faults).map { (name: "fault: \($0)", count: $1) }
     let stateCounts = zip(InterestingState.allCases, states).map { (name: "state: \($0.name)", count: $1) }

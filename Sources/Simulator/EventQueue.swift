@@ -1,3 +1,4 @@
+import Node
 import Primitives
 import Store
 
@@ -80,5 +81,6 @@ enum DiskCompletion {
   case segmentPrepared(file: UInt32, bytes: UInt64, isFresh: Bool)
   case logRead(id: UInt64, file: UInt32, offset: UInt64, count: Int)
   case pageRead(PageRead)
+  case scrubRead(ScrubRead)
   case checkpointWrite(CheckpointWrite)
 }

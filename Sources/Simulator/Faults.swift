@@ -21,6 +21,8 @@ enum Fault: Equatable {
   /// Nothing more finds room on these disks: no segment, no longer page file. What is there can be written.
   case fullDisks([Int], Nanoseconds)
   case diskHasRoom(Int)
+  /// A bit of a page at rest turns over.
+  case rot(Victim)
   /// The next log write fails with EIO.
   case diskError(Victim)
   case lossy(Nanoseconds)
@@ -52,8 +54,9 @@ extension Fault {
   /// A name for the counters, in a fixed order.
   static let names = [
     "crash", "crash of all", "pause", "one-way cut", "isolation", "stall", "link break", "slow disk", "disk error",
-    "loss", "transfer", "graceful stop", "full disk",
+    "loss", "transfer", "graceful stop", "full disk", rotName,
   ]
+  static let rotName = "rot"
 
   var name: String? {
     switch self {
@@ -70,6 +73,7 @@ extension Fault {
     case .transfer: "transfer"
     case .stop: "graceful stop"
     case .fullDisks: "full disk"
+    case .rot: Fault.rotName
     case .heal, .diskRecovers, .diskHasRoom, .lossEnds, .processEnds: nil
     }
   }
@@ -93,6 +97,7 @@ struct FaultPlan {
       faults.append((FaultPlan.moment(&random, duration), FaultPlan.crash(.node(node), &random)))
     }
     faults += FaultPlan.fullDisks(after: random, nodes, duration)
+    faults += FaultPlan.rot(after: random, nodes, duration)
     self.faults = faults.sorted { $0.time < $1.time }
   }
 
@@ -110,8 +115,19 @@ struct FaultPlan {
     }
   }
 
+  /// Drawn apart likewise.
+  private static func rot(
+    after random: SeededRandom, _ nodes: Int, _ duration: Nanoseconds
+  ) -> [(time: Instant, fault: Fault)] {
+    var random = random
+    return (0..<24).map { _ in
+      let node = Int(random.below(UInt64(nodes)))
+      return (moment(&random, duration), .rot(random.chance(1, outOf: 2) ? .leader : .node(node)))
+    }
+  }
+
   private static func drawKinds(_ random: inout SeededRandom) -> [String] {
-    let chosen = Fault.names.dropLast().filter { _ in random.chance(1, outOf: 2) }
+    let chosen = Fault.names.dropLast(2).filter { _ in random.chance(1, outOf: 2) }
     return chosen.isEmpty ? ["crash"] : chosen
   }
 

@@ -123,14 +123,17 @@ extension Simulation {
       addresses: machines.map { (node: $0.id, address: "\($0.id)") }, version: "0", limits: limits, seed: random.next())
     // Not at all in some seeds; otherwise so short that much is dropped, or so long that much is there.
     settings.historyRetention = .seconds([2, 0, 10, 60][Int(options.seed % 4)])
+    settings.scrubEvery = .seconds(1 + options.seed % 3)
     return settings
   }
+
+  /// A share of seeds without misses, the others with many.
+  var missChance: UInt64 { options.seed % 4 == 0 ? 0 : 20 + options.seed % 7 * 20 }
 
   private func storeLimits() -> StoreLimits {
     var limits = StoreLimits(framesMax: 2048, pagesMax: 2048)
     limits.growPages = 16
-    // A share of seeds without misses, the others with many.
-    limits.missChance = options.seed % 4 == 0 ? 0 : 20 + options.seed % 7 * 20
+    limits.missChance = missChance
     limits.missSeed = random.next()
     return limits
   }

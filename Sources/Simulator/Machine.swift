@@ -34,6 +34,8 @@ final class Machine {
   var isDiskSlow = false
   var isDiskFull = false
   var failsNextLogWrite = false
+  /// Of its pages, since the process began.
+  var rots: [Rot] = []
   /// This machine's clock runs so much faster or slower than the world, in millionths.
   let driftPerMillion: Int64
   /// And started at another moment.

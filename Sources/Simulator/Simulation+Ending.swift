@@ -81,6 +81,7 @@ extension Simulation {
     checkReplicas()
     for machine in machines {
       machine.node?.checkInvariants()
+      checkRot(machine)
       countNode(machine)
     }
     for key in 0..<options.keys where violation == nil {
@@ -107,5 +108,7 @@ extension Simulation {
     counters.pageMisses += statistics.pageMisses
     counters.forwarded += statistics.forwarded
     counters.readRounds += statistics.readRounds
+    counters.scrubbedPages += statistics.scrubbedPages
+    counters.scrubPasses += statistics.scrubPasses
   }
 }

@@ -6,6 +6,7 @@ import Primitives
 extension Simulation {
   func strike(_ fault: Fault) {
     if isHealing, fault.name != nil { return }
+    if case .rot(let victim) = fault { return rot(machine(victim)) }
     story.tell(now, "fault: \(fault)")
     if let name = fault.name, let index = Fault.names.firstIndex(of: name) { counters.faults[index] += 1 }
     switch fault {
@@ -26,6 +27,7 @@ extension Simulation {
         queue.add(.fault(.diskHasRoom(index)), at: now + length)
       }
     case .diskHasRoom(let index): machines[index].isDiskFull = false
+    case .rot: break
     case .diskError(let victim):
       let machine = machine(victim)
       machine.failsNextLogWrite = machine.isUp
@@ -86,6 +88,7 @@ extension Simulation {
   /// The process is gone with all it had not made durable.
   private func kill(_ machine: Machine) {
     countNode(machine)
+    checkRot(machine)
     if machine.isCheckpointing { counters.count(.crashInCheckpoint) }
     // Nobody could look any more.
     machine.node?.checkInvariants()
@@ -96,6 +99,7 @@ extension Simulation {
       inFlight: machine.inFlight.map { ($0.name, $0.offset, $0.bytes) }, random: &random)
     if torn { counters.count(.tornWrite) }
     machine.inFlight.removeAll()
+    undoRot(machine)
     closeLinks(to: machine)
     note(.crashed(machine.id))
     for request in underWay where request.node == machine.index {

@@ -71,11 +71,14 @@ extension Simulation {
     for notice in effects.notices {
       if case .shortage(.some) = notice { counters.count(.writesRefused) }
       if case .becameLeader = notice { counters.elections += 1 }
+      if case .scrubDamage(let text, let outcome) = notice { damageReported(machine, text, outcome) }
+      if case .scrubFinished = notice { checkRot(machine) }
       story.tell(now, "\(machine.id) \(notice)")
     }
     for order in effects.journal { performJournal(order, of: machine) }
     for order in effects.checkpoint { performCheckpoint(order, of: machine) }
     for read in effects.pageReads { orderPageRead(read, of: machine) }
+    for read in effects.scrubReads { complete(.scrubRead(read), of: machine) }
     for (to, payload) in effects.sends { send(payload, from: machine, to: Int(to.rawValue) - 1) }
     if !effects.sends.isEmpty { sent(machine) }
     for (id, reply) in effects.replies { sendReply(reply, number: id.rawValue, from: machine) }
@@ -143,8 +146,23 @@ extension Simulation {
       bytes.withUnsafeBytes { node.pageLoaded(read, bytes: $0, at: machine.clock(now), into: &machine.effects) }
       observe(machine)
       scheduleTurn(machine)
+    case .scrubRead(let read): scrubRead(machine, node, read)
     case .checkpointWrite(let write): checkpointWritten(machine, write)
     }
+  }
+
+  private func scrubRead(_ machine: Machine, _ node: Node, _ read: ScrubRead) {
+    let (name, offset, count) =
+      switch read {
+      case .page(let page): (Machine.pagesName, page.fileOffset, page.count)
+      case .log(let piece): (Machine.logName(piece.file), piece.offset, piece.count)
+      }
+    let bytes = machine.disk.read(name, offset: offset, count: count)
+    // The file is gone, or shorter.
+    guard bytes.count == count else { return tell(machine, .scrubReadFailed(read, errno: 5)) }
+    bytes.withUnsafeBytes { node.scrubbed(read, bytes: $0, at: machine.clock(now), into: &machine.effects) }
+    observe(machine)
+    scheduleTurn(machine)
   }
 
   /// ENOSPC.

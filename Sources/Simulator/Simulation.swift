@@ -25,7 +25,7 @@
 // # What it does not do
 //
 // The edge (sockets, TLS, HTTP) is not simulated: ChaosTests and the API tests run it for real. Disks lose, tear and
-// refuse writes; they do not rot here yet.
+// refuse writes. Pages rot only where their content is in memory, since nobody gives it back otherwise; logs do not rot.
 
 import Checkers
 import Journal

@@ -69,6 +69,12 @@ struct VirtualDisk {
     files[index].bytes.replaceSubrange(start..<start + bytes.count, with: bytes)
   }
 
+  /// Rot: of what is on the disk, synced or not.
+  mutating func flip(_ name: String, _ offset: Int, _ mask: UInt8) {
+    guard let index = index(name), offset < files[index].bytes.count else { return }
+    files[index].bytes[offset] ^= mask
+  }
+
   /// What was not synced behind the new end is nobody's any more.
   mutating func shrink(_ name: String, to count: Int) {
     guard let index = index(name), files[index].bytes.count > count else { return }
