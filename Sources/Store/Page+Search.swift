@@ -147,6 +147,11 @@ extension Page {
 
   private static var slotLines: Int { 14 }
 
+  /// Asks for all records, of a page that will be taken apart: they are met in the order of keys, which is none in memory.
+  @inline(__always) func prefetchRecords() {
+    for offset in stride(from: heap & ~63, to: Page.byteCount, by: 64) { prefetch(base + offset) }
+  }
+
   /// Asks for what is behind a record's first line, of a record of some 100 bytes.
   @inline(__always) func prefetchRest(of record: UnsafeRawPointer) {
     prefetch(record + 64)

@@ -171,7 +171,7 @@ private struct RecordSequence {
     let spare = source.level == 0 ? 1 : 2
     if index == source.count, count >= 2 * spare { return count - spare }
     if index == 0, source.level == 0 { return 1 }
-    let total = (0..<count).reduce(0) { $0 + entryCount($1) }
+    let total = source.usedCount + new.entryCount
     var left = entryCount(0)
     var position = 1
     while position < count - 1 {
@@ -188,6 +188,7 @@ extension Store {
   /// Splits the page of `path` at `level` in two, the new record in one of them, and tells its parent.
   private func split(_ tree: UnsafeMutablePointer<Tree>, level: Int, _ index: Int, _ new: NewRecord) {
     let left = path[level].page
+    left.prefetchRecords()
     let right = newPage(.tree, level: UInt8(level), isCleared: false)
     let records = RecordSequence(source: left, index: index, new: new)
     let position = records.splitPosition()
