@@ -84,7 +84,11 @@ extension Node {
     case .row(let version): reply.etag = version
     case .rows(let cursor):
       reply.cursor = cursor
-      if case .snapshot(let version, _) = operation { reply.snapshot = version } else { reply.snapshot = present }
+      if case .snapshot(let version, _) = operation {
+        reply.snapshot = version
+      } else {
+        reply.snapshot = partial.progress.moment
+      }
     default: break
     }
     return reply

@@ -67,9 +67,9 @@ extension Node {
 
   /// The state is current enough for this request: answer from it. Writes come here when their table was not known.
   func runRead(_ handle: RequestHandle) {
+    var partial = requests.takePartial(of: handle) ?? PartialRead()
     guard let request = requests[handle] else { return }
     if request.operation.isWrite { return planConfirmed(handle, request) }
-    var partial = request.partial ?? PartialRead()
     do throws(PageMissing) {
       let reply = try perform(request.operation, &partial)
       statistics.reads += 1

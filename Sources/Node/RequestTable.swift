@@ -128,6 +128,11 @@ struct RequestTable {
     slots[handle.slot].request?.partial = partial
   }
 
+  /// What a read has printed, and nobody else holds: it goes on in the same memory.
+  mutating func takePartial(of handle: RequestHandle) -> PartialRead? {
+    holds(handle) ? slots[handle.slot].request?.partial.take() : nil
+  }
+
   mutating func shorten(_ handle: RequestHandle, to deadline: Instant) {
     guard let request = self[handle], deadline < request.deadline else { return }
     slots[handle.slot].request?.deadline = deadline

@@ -77,6 +77,8 @@ extension Store {
   }
 
   @inline(never) private func assemble(_ list: OverflowList) throws(PageMissing) -> UnsafeRawBufferPointer {
+    // Nothing is copied before all of it is there.
+    for index in 0..<list.pageCount { _ = try access(list.pointer(index), .overflow, level: 0) }
     reserveValueScratch(list.valueCount)
     guard let target = valueScratch.baseAddress else { preconditionFailure("the scratch buffer has room") }
     for index in 0..<list.pageCount {

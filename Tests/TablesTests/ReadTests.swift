@@ -104,34 +104,90 @@ import Testing
     #expect(ReadOutcome.tooLarge.refusal(table: "simple")?.limit == TableLimits.pageBytesMax)
   }
 
-  @Test func aReadThatMissesShowsOneMoment() throws {
-    var shard = Shard()
-    let table = try shard.create(simple)
-    let value = String(repeating: "x", count: 3000)
-    for i in 100..<160 { _ = try shard.put(table, "\(i)", "{\"v\":\"\(value)\",\"n\":1}") }
-    shard.disk.cool()
-    let request = try scanRequest(table, ["columns": "k,n"])
+  /// Runs a read to its end; `change` is made after so many misses.
+  private func run(
+    _ request: [UInt8], _ shard: inout Shard, _ out: inout [UInt8], changingAfter misses: Int?,
+    _ change: (inout Shard) throws -> Void
+  ) throws -> (outcome: ReadOutcome, progress: ReadProgress, misses: Int) {
     var progress = ReadProgress()
-    var out = bytes("before")
-    var misses = 0
-    var outcome: ReadOutcome?
-    while outcome == nil {
+    var count = 0
+    while true {
       do throws(PageMissing) {
-        outcome = try request.withBytes { (raw) throws(PageMissing) in
+        let outcome = try request.withBytes { (raw) throws(PageMissing) in
           try shard.machine.read(
             raw, present: Timestamp(shard.version), store: shard.disk.store, progress: &progress, into: &out)
         }
+        return (outcome, progress, count)
       } catch {
         shard.disk.load(error)
-        misses += 1
-        if misses % 5 == 0, misses <= 10 {
-          for key in ["100", "159"] { _ = try shard.patch(table, key, "{\"n\":\(misses)}") }
-        }
+        count += 1
+        if count == misses { try change(&shard) }
       }
     }
-    #expect(misses > 10)
-    let ones = (101..<159).map { "{\"k\":\"\($0)\",\"n\":1}" }.joined(separator: ",")
-    #expect(text(out) == "before{\"rows\":[{\"k\":\"100\",\"n\":10},\(ones),{\"k\":\"159\",\"n\":10}]}")
+  }
+
+  private func cooled(_ rows: Range<Int>) throws -> (Shard, Table) {
+    var shard = Shard()
+    let table = try shard.create(simple)
+    let value = String(repeating: "x", count: 3000)
+    for row in rows { _ = try shard.put(table, "\(row)", "{\"v\":\"\(value)\",\"n\":1}") }
+    shard.disk.cool()
+    return (shard, table)
+  }
+
+  @Test func aScanThatMissesEndsAtAChangeAndShowsTheMomentBefore() throws {
+    var (shard, table) = try cooled(100..<160)
+    let begun = Timestamp(shard.version)
+    var out = bytes("before")
+    let first = try run(try scanRequest(table, ["columns": "k,n"]), &shard, &out, changingAfter: 7) { shard in
+      for key in ["100", "159"] { _ = try shard.patch(table, key, "{\"n\":7}") }
+    }
+    #expect(first.misses == 7)
+    #expect(first.progress.moment == begun)
+    guard case .rows(let cursor?) = first.outcome else {
+      Issue.record("there is more")
+      return
+    }
+    var rest: [UInt8] = []
+    let second = try run(
+      try scanRequest(table, ["columns": "k,n", "cursor": text(cursor)]), &shard, &rest, changingAfter: nil
+    ) { _ in }
+    #expect(second.outcome == .rows(cursor: nil))
+    #expect(second.progress.moment == Timestamp(shard.version))
+    // Each row once; the first page as it was before the change, the second one as it is after it.
+    #expect(text(out).hasPrefix("before{\"rows\":[{\"k\":\"100\",\"n\":1},"))
+    let page = text(out).dropFirst("before{\"rows\":[".count).prefix { $0 != "]" }
+    let all = (101..<159).map { "{\"k\":\"\($0)\",\"n\":1}" }.joined(separator: ",")
+    #expect(
+      page + "," + text(rest).dropFirst("{\"rows\":[".count)
+        == "{\"k\":\"100\",\"n\":1},\(all),{\"k\":\"159\",\"n\":7}]}")
+  }
+
+  @Test func aScanThatHasNoRowYetBeginsAgainAfterAChange() throws {
+    var (shard, table) = try cooled(100..<160)
+    var out: [UInt8] = []
+    let page = try run(try scanRequest(table, ["columns": "k,n"]), &shard, &out, changingAfter: 1) { shard in
+      _ = try shard.patch(table, "159", "{\"n\":7}")
+    }
+    #expect(page.outcome == .rows(cursor: nil))
+    #expect(page.progress.moment == Timestamp(shard.version))
+    #expect(text(out).hasSuffix("{\"k\":\"159\",\"n\":7}]}"))
+  }
+
+  @Test func aLookupThatMissesBeginsAgainAfterAChange() throws {
+    var (shard, table) = try cooled(100..<160)
+    let keys = (100..<160).map { "\"\($0)\"" }.joined(separator: ",")
+    var writer = ReadWriter()
+    try bytes("{\"table\":\"simple\",\"keys\":[\(keys)],\"columns\":[\"n\"]}").withBytes { (raw) throws(Refusal) in
+      try writer.lookup(json: raw, catalog: shard.machine.catalog)
+    }
+    var out: [UInt8] = []
+    let found = try run(writer.bytes, &shard, &out, changingAfter: 7) { shard in
+      for key in ["100", "159"] { _ = try shard.patch(table, key, "{\"n\":7}") }
+    }
+    #expect(found.misses > 7)
+    let ones = Array(repeating: "{\"n\":1}", count: 58).joined(separator: ",")
+    #expect(text(out) == "{\"rows\":[{\"n\":7},\(ones),{\"n\":7}]}")
   }
 
   @Test func lookupsAnswerInTheOrderAsked() throws {

@@ -2,9 +2,10 @@ import Primitives
 import Store
 
 // Reads of the present state, or of a snapshot. A read that misses a page is run again when the page has come; what it has
-// printed until then stays, as long as the shard has not changed meanwhile; what was printed of a snapshot stays anyway. So
-// a page of a scan shows one moment, and a long one over pages that are not in memory does not start from its beginning at
-// every miss.
+// printed until then stays. If the shard has changed meanwhile, the page of a scan ends with the rows that are complete and
+// shows the moment at which it began; whoever wants more goes on behind them. So a page shows one moment, and a long scan over
+// pages that are not in memory does not start from its beginning at every miss, however much is written. A lookup, which has
+// no rest, starts again.
 
 /// How far a read has come. Start with a new one; hand the same to every run of the same read.
 package struct ReadProgress: Sendable {
@@ -17,13 +18,16 @@ package struct ReadProgress: Sendable {
   fileprivate var end = 0
   /// `ShardMachine.changes` at the first run.
   fileprivate var changes: UInt64 = 0
+  /// The present at the first run: what the rows show, unless they are read from a snapshot.
+  package fileprivate(set) var moment = Timestamp.zero
 
   package init() {}
 
-  fileprivate mutating func restart(at start: Int, _ changes: UInt64) {
+  fileprivate mutating func restart(at start: Int, _ changes: UInt64, _ present: Timestamp) {
     self = ReadProgress()
     self.start = start
     self.changes = changes
+    moment = present
     end = start
   }
 
@@ -44,16 +48,19 @@ extension ShardMachine {
     let view: ReadView
     do throws(DecodeError) { view = try ReadView(request) } catch { return .malformed }
     let start = progress.start ?? out.count
-    let isStale = view.snapshot == nil && progress.changes != changes
-    if progress.start == nil || isStale { progress.restart(at: start, changes) }
+    let isStale = progress.start != nil && view.snapshot == nil && progress.changes != changes
+    // Rows of another moment must not stand behind those that are there.
+    let endsHere = isStale && view.kind == .scan && progress.rows > 0
+    if progress.start == nil || isStale && !endsHere { progress.restart(at: start, changes, present) }
     out.removeLast(out.count - progress.end)
-    let outcome = try answer(view, present, store, &progress, &out)
+    let outcome = try answer(view, present, store, endsHere, &progress, &out)
     if !outcome.isSuccess { out.removeLast(out.count - start) }
     return outcome
   }
 
   private func answer(
-    _ view: ReadView, _ present: Timestamp, _ store: Store, _ progress: inout ReadProgress, _ out: inout [UInt8]
+    _ view: ReadView, _ present: Timestamp, _ store: Store, _ endsHere: Bool, _ progress: inout ReadProgress,
+    _ out: inout [UInt8]
   ) throws(PageMissing) -> ReadOutcome {
     if let refusal = refusal(of: view.snapshot, present) { return refusal }
     guard let table = catalog.table(view.table) else { return .tableNotFound }
@@ -62,7 +69,7 @@ extension ShardMachine {
     switch view.kind {
     case .get: return try read.get(&out)
     case .lookup: return try read.lookup(&progress, &out)
-    case .scan: return try read.scan(&progress, &out)
+    case .scan: return try read.scan(endsHere, &progress, &out)
     }
   }
 }
@@ -172,7 +179,9 @@ private struct TableRead {
     return .rows(cursor: nil)
   }
 
-  func scan(_ progress: inout ReadProgress, _ out: inout [UInt8]) throws(PageMissing) -> ReadOutcome {
+  func scan(
+    _ endsHere: Bool, _ progress: inout ReadProgress, _ out: inout [UInt8]
+  ) throws(PageMissing) -> ReadOutcome {
     var reader = reader
     guard let flags = number(&reader, UInt8.self), let limit = number(&reader, UInt32.self),
       let lower = sized(&reader), let upper = sized(&reader), reader.isAtEnd,
@@ -184,6 +193,7 @@ private struct TableRead {
     range.upper = Array(upper)
     let page = ScanPage(
       table: table, columns: columns, range: range, asLines: flags & ReadFormat.lines != 0, limit: Int(limit))
+    if endsHere { return .rows(cursor: page.end(progress, &out)) }
     if let snapshot { return .rows(cursor: try page.fill(try SnapshotCursor(snapshot), &progress, &out)) }
     return .rows(cursor: try page.fill(try store.cursor(shard), &progress, &out))
   }
@@ -238,7 +248,14 @@ private struct ScanPage {
       progress.completed(out)
       isOnRow = range.isDescending ? try cursor.previous() : try cursor.next()
     }
-    let token = isCut ? ScanCursor(progress.last.withBytes { range.rest(after: $0) }).encoded(table) : nil
+    if isCut { return end(progress, &out) }
+    if !asLines { close(nil, &out) }
+    return nil
+  }
+
+  /// Ends the page behind the rows that are complete. Returns where to go on.
+  func end(_ progress: ReadProgress, _ out: inout [UInt8]) -> [UInt8] {
+    let token = ScanCursor(progress.last.withBytes { range.rest(after: $0) }).encoded(table)
     if !asLines { close(token, &out) }
     return token
   }
