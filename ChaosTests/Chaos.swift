@@ -12,6 +12,8 @@ import Foundation
 ///
 /// - `KillScenario`: one node after another dies by signal 9, mostly the leader, and comes back.
 /// - `CrashScenario`: all three die at once.
+/// - `MixedScenario`: all kinds of requests for minutes, on nodes with little memory: memory, descriptors and disk stay
+///   within their budgets.
 /// - `SoakScenario`: half of the peak rate for minutes; memory, descriptors and log must stay flat. Then idleness.
 ///
 /// **What it shows.** Acknowledged writes survive; refused ones ("not executed") never appear; keys shared by several
@@ -36,6 +38,11 @@ struct Chaos: ParsableCommand {
   @Option(
     help: ArgumentHelp("Instead: so many minutes at half of the peak rate, then idleness.", valueName: "minutes"))
   var soak: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Instead: so many minutes of all kinds of requests, held against budgets of memory, descriptors and disk.",
+      valueName: "minutes"))
+  var mixed: Int?
   @Option(help: "Chooses victims and moments (default: drawn, and printed).") var seed: UInt64?
   @Option(help: ArgumentHelp("Where filestored and fscluster stand (default: beside this).", valueName: "dir"))
   var binaries: String?
@@ -47,6 +54,8 @@ struct Chaos: ParsableCommand {
     if let soak, soak < 0 || soak > 1440 {
       throw ValidationError("--soak takes minutes, 0 to 1440 (0: idleness).")
     }
+    if let mixed, !(1...1440).contains(mixed) { throw ValidationError("--mixed takes minutes, 1 to 1440.") }
+    if mixed != nil, soak != nil { throw ValidationError("Either --mixed or --soak.") }
     if !(0...86_400).contains(seconds) { throw ValidationError("--seconds takes a number up to 86400.") }
   }
 
@@ -54,7 +63,8 @@ struct Chaos: ParsableCommand {
     let seed = seed ?? UInt64.random(in: 0..<1_000_000)
     let report = Report(seed: seed)
     do throws(ChaosError) {
-      let cluster = try LocalCluster.make(binaries: binaries ?? Self.ownDirectory, seed: seed)
+      let cluster = try LocalCluster.make(
+        binaries: binaries ?? Self.ownDirectory, seed: seed, settings: mixed == nil ? [] : MixedScenario.settings)
       endOnSignal(cluster)
       try execute(cluster, report, seed)
       cluster.dispose(keepFiles: keep || report.hasViolations)
@@ -69,7 +79,9 @@ struct Chaos: ParsableCommand {
   private func execute(_ cluster: LocalCluster, _ report: Report, _ seed: UInt64) throws(ChaosError) {
     do throws(ChaosError) {
       try cluster.start(LocalCluster.nodes)
-      if let soak {
+      if let mixed {
+        try MixedScenario(cluster: cluster, report: report, minutes: mixed, seed: seed).run()
+      } else if let soak {
         try SoakScenario(cluster: cluster, report: report, minutes: soak).run()
       } else {
         try KillScenario(

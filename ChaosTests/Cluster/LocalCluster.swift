@@ -10,19 +10,22 @@ final class LocalCluster: Sendable {
 
   let directory: String
   private let binaries: String
-  private let addresses: [String]
+  let ports: [UInt16]
   private let token: String
   /// The processes that run, as far as we know. Empty for good after `dispose`.
   private let pids = Mutex<[String: Int32]>([:])
 
-  private init(directory: String, binaries: String, addresses: [String], token: String) {
+  private var addresses: [String] { ports.map { "127.0.0.1:\($0)" } }
+
+  private init(directory: String, binaries: String, ports: [UInt16], token: String) {
     self.directory = directory
     self.binaries = binaries
-    self.addresses = addresses
+    self.ports = ports
     self.token = token
   }
 
-  static func make(binaries: String, seed: UInt64) throws(ChaosError) -> LocalCluster {
+  /// `settings` are lines for the nodes' files, in place of those of the same names.
+  static func make(binaries: String, seed: UInt64, settings: [String] = []) throws(ChaosError) -> LocalCluster {
     let fscluster = binaries + "/fscluster"
     guard access(fscluster, X_OK) == 0, access(binaries + "/filestored", X_OK) == 0 else {
       throw ChaosError(
@@ -37,17 +40,29 @@ final class LocalCluster: Sendable {
     }
     let directory = parent + "/cluster"
     do throws(ChaosError) {
-      let addresses = try FreePorts.choose(nodes.count, seed: seed).map { "127.0.0.1:\($0)" }
-      let named = addresses.flatMap { ["--node", $0] }
+      let ports = try FreePorts.choose(nodes.count, seed: seed)
+      let named = ports.flatMap { ["--node", "127.0.0.1:\($0)"] }
       _ = try Program.run(fscluster, ["init", "--name", "chaos"] + named + [directory])
+      for node in nodes { try set(settings, in: "\(directory)/\(node)/config.yaml") }
       let token = try Program.run(fscluster, ["token", "--user", "chaos", "--directory", directory])
       return LocalCluster(
-        directory: directory, binaries: binaries, addresses: addresses,
+        directory: directory, binaries: binaries, ports: ports,
         token: token.trimmingCharacters(in: .whitespacesAndNewlines))
     } catch {
       try? FileManager.default.removeItem(atPath: parent)
       throw error
     }
+  }
+
+  private static func set(_ settings: [String], in path: String) throws(ChaosError) {
+    let names = settings.map { $0.prefix { $0 != ":" } + ":" }
+    do {
+      let lines = try String(contentsOfFile: path, encoding: .utf8).split(
+        separator: "\n", omittingEmptySubsequences: false)
+      let rest = lines.filter { line in !line.isEmpty && !names.contains { line.hasPrefix($0) } }
+      let text = (rest.map(String.init) + settings).joined(separator: "\n") + "\n"
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+    } catch { throw ChaosError(message: "\(path) cannot be changed: \(error)") }
   }
 
   // MARK: processes

@@ -3,32 +3,52 @@ import Foundation
 /// What `/proc` and the file system say about a node.
 struct ProcessSample {
   var residentBytes: UInt64
+  /// The most that was resident since the process began.
+  var peakBytes: UInt64
   var descriptors: Int
+  var sockets: Int
+  /// Open files, devices and rings, without segments of the log that are there. One that was removed counts.
+  var files: Int
   var logBytes: UInt64
+  var pageBytes: UInt64
 
   /// Nil when there is no such process.
   init?(pid: Int32, data: String) {
     guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8),
-      let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
-      let kilobytes = line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap({ UInt64($0) }),
+      let resident = Self.bytes("VmRSS:", in: status), let peak = Self.bytes("VmHWM:", in: status),
       let open = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
     else { return nil }
-    residentBytes = kilobytes << 10
+    residentBytes = resident
+    peakBytes = peak
     descriptors = open.count
-    logBytes = Self.bytes(under: data)
+    let targets = open.compactMap {
+      try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\($0)")
+    }
+    sockets = targets.count { $0.hasPrefix("socket:") }
+    files = targets.count { !$0.hasPrefix("socket:") && !($0.contains("/log/") && $0.hasSuffix(".log")) }
+    (logBytes, pageBytes) = Self.bytes(under: data)
   }
 
-  /// The log segments of all lanes.
-  private static func bytes(under data: String) -> UInt64 {
-    var sum: UInt64 = 0
+  private static func bytes(_ field: String, in status: String) -> UInt64? {
+    let line = status.split(separator: "\n").first { $0.hasPrefix(field) }
+    return line?.split { $0 == " " || $0 == "\t" }.dropFirst().first.flatMap { UInt64($0) }.map { $0 << 10 }
+  }
+
+  /// What the log segments and the page files of all lanes take of the disk.
+  private static func bytes(under data: String) -> (log: UInt64, pages: UInt64) {
+    var (log, pages): (UInt64, UInt64) = (0, 0)
     for lane in (try? FileManager.default.contentsOfDirectory(atPath: data)) ?? [] where lane.hasPrefix("lane-") {
-      let log = "\(data)/\(lane)/log"
-      for file in (try? FileManager.default.contentsOfDirectory(atPath: log)) ?? [] {
-        var facts = stat()
-        if stat("\(log)/\(file)", &facts) == 0 { sum += UInt64(facts.st_blocks) * 512 }
+      pages += allocated("\(data)/\(lane)/pages")
+      for file in (try? FileManager.default.contentsOfDirectory(atPath: "\(data)/\(lane)/log")) ?? [] {
+        log += allocated("\(data)/\(lane)/log/\(file)")
       }
     }
-    return sum
+    return (log, pages)
+  }
+
+  private static func allocated(_ path: String) -> UInt64 {
+    var facts = stat()
+    return stat(path, &facts) == 0 ? UInt64(facts.st_blocks) * 512 : 0
   }
 
   /// State and consumed processor time in seconds; nil when there is no such process.
