@@ -97,6 +97,7 @@ struct PageWaits {
 extension Node {
   func waitForPage(_ missing: PageMissing, _ handle: RequestHandle) {
     load(missing)
+    for ahead in store.takeMissesAhead() { load(ahead) }
     requests.setStage(.waitingForPage(missing.page), of: handle)
     pages.add(handle, to: missing.page)
   }

@@ -78,7 +78,7 @@ extension Store {
 
   @inline(never) private func assemble(_ list: OverflowList) throws(PageMissing) -> UnsafeRawBufferPointer {
     // Nothing is copied before all of it is there.
-    for index in 0..<list.pageCount { _ = try access(list.pointer(index), .overflow, level: 0) }
+    try requireAll(list)
     reserveValueScratch(list.valueCount)
     guard let target = valueScratch.baseAddress else { preconditionFailure("the scratch buffer has room") }
     for index in 0..<list.pageCount {
@@ -86,6 +86,25 @@ extension Store {
       (target + index * Page.contentCount).copyMemory(from: page.content, byteCount: list.pieceCount(index))
     }
     return UnsafeRawBufferPointer(start: target, count: list.valueCount)
+  }
+
+  /// Throws the first page that is missing, and keeps the others for `takeMissesAhead`: a disk reads many in hardly more
+  /// time than one.
+  private func requireAll(_ list: OverflowList) throws(PageMissing) {
+    missesAhead.removeAll(keepingCapacity: true)
+    var first: PageMissing?
+    for index in 0..<list.pageCount {
+      do throws(PageMissing) { _ = try access(list.pointer(index), .overflow, level: 0) } catch {
+        if first == nil { first = error } else { missesAhead.append(error) }
+      }
+    }
+    if let first { throw first }
+  }
+
+  /// Pages that a read needs beside the one that it has just missed.
+  package func takeMissesAhead() -> [PageMissing] {
+    defer { missesAhead.removeAll(keepingCapacity: true) }
+    return missesAhead
   }
 
   private func reserveValueScratch(_ count: Int) {

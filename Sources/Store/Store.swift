@@ -86,6 +86,8 @@ package final class Store {
   /// The stored bytes of a record on its way to another key.
   let keptScratch: UnsafeMutableRawPointer
   var valueScratch: UnsafeMutableRawBufferPointer
+  /// Further pages of the value whose first missing page was thrown.
+  var missesAhead: [PageMissing] = []
 
   // Space, epochs, checkpoints: Store+Space.swift, Checkpoint.swift
   package let limits: StoreLimits

@@ -333,6 +333,30 @@ extension CheckpointEffect {
     #expect(try harness.get(bytes("key")) == filled(1_000, value - 1))
   }
 
+  @Test func theMissingPagesOfALongValueAreNamedTogether() throws {
+    let harness = try Harness()
+    try harness.create()
+    let value = filled(100_000, 7)
+    try harness.put(bytes("key"), value)
+    try harness.checkpoint()
+    harness.store.evictAll()
+    var loaded = 0
+    while true {
+      do throws(PageMissing) {
+        let count = try withBytes(bytes("key")) { key throws(PageMissing) in try harness.store.get(shard, key)?.count }
+        #expect(count == value.count)
+        break
+      } catch {
+        let ahead = harness.store.takeMissesAhead()
+        #expect(ahead.isEmpty == (error.kind == .tree || loaded > 0))
+        for missing in [error] + ahead { try harness.load(missing) }
+        if error.kind == .overflow { loaded += 1 + ahead.count }
+      }
+    }
+    #expect(loaded == 7)
+    #expect(harness.store.takeMissesAhead().isEmpty)
+  }
+
   /// Of the row's leaf: all above it has been loaded.
   private func firstMiss(_ harness: Harness) throws -> PageMissing? {
     while true {
