@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -147,3 +148,15 @@ int64_t fs_file_system_magic(const char *path) {
 
 int fs_signalfd(const void *mask) { return signalfd(-1, (const sigset_t *)mask, SFD_CLOEXEC); }
 int fs_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }
+
+void fs_malloc_settings(int mapped_from, int trimmed_from) {
+  mallopt(M_MMAP_THRESHOLD, mapped_from);
+  mallopt(M_TRIM_THRESHOLD, trimmed_from);
+  mallopt(M_ARENA_MAX, 1);
+}
+
+void fs_malloc_usage(size_t *bytes, size_t *free_bytes) {
+  struct mallinfo2 info = mallinfo2();
+  *bytes = info.arena + info.hblkhd;
+  *free_bytes = info.fordblks;
+}

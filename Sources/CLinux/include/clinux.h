@@ -41,3 +41,11 @@ int64_t fs_file_system_magic(const char *path);
 /// signalfd(2) and eventfd(2), close-on-exec; `mask` is a sigset_t. A descriptor, or -1 and errno.
 int fs_signalfd(const void *mask);
 int fs_eventfd(void);
+
+// ---- <malloc.h>, which Glibc's module leaves out ----
+
+/// Fixes from which size on blocks are mappings of their own, and how much may stay free at the heap's end; one arena.
+void fs_malloc_settings(int mapped_from, int trimmed_from);
+
+/// Bytes that the allocator has from the system, and of those the ones that nobody uses.
+void fs_malloc_usage(size_t *bytes, size_t *free_bytes);

@@ -5,6 +5,7 @@ import Ring
 /// The program `filestored` behind its arguments. Returns the exit code: 0 done, 1 the node could not start or failed, 2 the
 /// settings are wrong.
 package func runNode(config: String?, flags: [(Setting, String)], checkOnly: Bool) -> Int32 {
+  Allocator.configure()
   let configuration: Configuration
   do throws(ConfigurationRefusal) { configuration = try readConfiguration(config, flags) } catch {
     complain(error.lines)
