@@ -73,7 +73,8 @@ let package = Package(
 
     // assemble
     target(
-      "Server", ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", "Sealing", yams, logging], hot
+      "Server",
+      ["Primitives", "Node", "Journal", "Store", "Tables", "Ring", "Transport", "Sealing", deque, yams, logging], hot
     ),
     target("FileStoreClient", ["Primitives", "Tables", "Ring", "Transport"]),
     target("Simulator", ["Primitives", "Node", "Raft", "Journal", "Store", "Tables", "Checkers"]),

@@ -63,6 +63,13 @@ extension HTTP2ServerSession {
       session, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.streamID, error.rawValue)
   }
 
+  /// The request's body was read: its memory is given back before the answer is there.
+  package func dropBody(_ handle: StreamHandle) {
+    guard let slot = slab.find(handle) else { return }
+    budget.give(slot.pointee.body.count)
+    slot.pointee.body.clear(keeping: 4096)
+  }
+
   /// Bytes of answers that wait in all streams.
   package var waitingBytes: Int {
     var sum = 0

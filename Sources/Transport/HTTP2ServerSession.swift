@@ -92,6 +92,9 @@ package final class HTTP2ServerSession {
     precondition(code == 0 && window == 0, "a new session takes its settings")
   }
 
+  /// Free streams give back their memory.
+  func releaseSpare() { slab.releaseSpare() }
+
   // MARK: input
 
   /// Takes all of the bytes. Afterwards take the events, then produce. `now` is the time of this turn.

@@ -59,6 +59,16 @@ import Glibc
     }
   }
 
+  /// Gives back what an empty buffer has beyond its first bytes.
+  package func releaseSpare() {
+    guard count == 0, capacity > 4096 else { return }
+    base.deallocate()
+    capacity = 4096
+    base = .allocate(byteCount: capacity, alignment: 16)
+  }
+
+  package var heldBytes: Int { capacity }
+
   private func grow(to needed: Int) {
     let larger = max(needed, capacity * 2)
     let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
@@ -81,6 +91,13 @@ package final class OutputPair {
   package var isEmpty: Bool { !isSending && filling.isEmpty }
   /// Bytes that wait, sent or not.
   package var count: Int { filling.count + sending.count - sent }
+
+  package func releaseSpare() {
+    filling.releaseSpare()
+    sending.releaseSpare()
+  }
+
+  package var heldBytes: Int { filling.heldBytes + sending.heldBytes }
 
   /// What to send now: nil while the last is being sent, or when there is nothing. The bytes stay where they are until
   /// `didSend` has been told of all of them.

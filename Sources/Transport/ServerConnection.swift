@@ -256,6 +256,15 @@ package final class ServerConnection {
     return output.count
   }
 
+  /// Gives back what a connection at rest does not need.
+  package func releaseSpare() {
+    output.releaseSpare()
+    http2?.releaseSpare()
+  }
+
+  /// Of memory, in buffers of its own.
+  package var heldBytes: Int { output.heldBytes }
+
   // MARK: the end
 
   /// Ends it in order: close_notify behind what is there.

@@ -82,6 +82,13 @@ final class Slab<Slot: SlabSlot> {
     }
   }
 
+  /// Slots that are free give back the blocks that they keep.
+  func releaseSpare() {
+    for chunk in chunks {
+      for i in 0..<chunkSlots where chunk[i].isFree { chunk[i].release() }
+    }
+  }
+
   private func addChunk() -> Bool {
     let first = chunks.count * chunkSlots
     guard first < slotsMax else { return false }

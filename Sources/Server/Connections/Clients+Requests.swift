@@ -90,6 +90,7 @@ extension Clients {
     let kind = RequestKind(operation)
     if let problem = overload(kind) { return answer(problem, to: handle, session) }
     let milliseconds = Router.timeoutMilliseconds(head) ?? Router.timeoutDefault
+    session.dropBody(handle)
     let id = pending.insert(
       PendingRequest(
         connection: connection.number, slot: Int32(connection.slot), kind: kind, isStream: false, stream: handle,

@@ -35,6 +35,8 @@ package final class Clients {
   /// Scans and lookups that wait until fewer are being worked on, in order.
   var largeWaiting: [Request] = []
   var waitingBytes = 0
+  /// What connections hold of memory, when that was last looked at.
+  private(set) var heldBytes = 0
   var counters = EdgeCounters()
   private var throttle = LogThrottle()
   private var nextSweep = Instant.zero
@@ -105,9 +107,10 @@ package final class Clients {
 
   private func take(_ descriptor: Int32) {
     counters.accepted += 1
-    guard count < limits.connectionsMax, !isDraining else {
+    guard count < limits.connectionsMax, heldBytes <= limits.connectionBytesMax, !isDraining else {
       counters.refused += 1
-      say(.warning, "a connection was refused: there are as many as allowed", ["limit": "\(limits.connectionsMax)"])
+      let limit = "\(limits.connectionsMax) connections, \(limits.connectionBytesMax) bytes"
+      say(.warning, "a connection was refused: there are as many as allowed", ["limit": "\(limit)"])
       return ring.close(descriptor)
     }
     let slot = freeSlots.popLast() ?? connections.count
@@ -135,6 +138,7 @@ package final class Clients {
     }
     counters.bytesReceived += UInt64(bytes.count)
     connection.lastReceived = now
+    connection.isSpare = false
     connection.transport.receive(bytes, at: now)
     takeEvents(connection)
     markDirty(connection)
@@ -247,7 +251,24 @@ package final class Clients {
     nextSweep = now + .seconds(1)
     throttle.refill()
     for case let connection? in connections where !connection.isEnding { check(connection) }
+    measureHeld()
   }
+
+  /// Connections that rest give back memory; what all of them hold then is known until the next sweep.
+  private func measureHeld() {
+    heldBytes = 0
+    for case let connection? in connections {
+      let rests = connection.openStreams == 0 && !connection.socket.isSending
+      if rests, !connection.isSpare, now - connection.lastReceived > .seconds(1) {
+        connection.transport.releaseSpare()
+        connection.isSpare = true
+      }
+      heldBytes += Self.connectionBytes + connection.socket.heldBytes + connection.transport.heldBytes
+    }
+  }
+
+  /// TLS, HTTP/2 and tables of one connection, about.
+  private static let connectionBytes = 64 << 10
 
   private func check(_ connection: Connection) {
     if !connection.isOpened, now - connection.acceptedAt > limits.handshakeTime {

@@ -21,6 +21,8 @@ final class Connection {
   /// Not read from until answers have left.
   var isPaused = false
   var isEnding = false
+  /// It rests, and has given back what it does not need meanwhile.
+  var isSpare = false
   /// Streams of rows by their stream's handle. Few.
   var streams: [UInt64: RowStream] = [:]
 

@@ -3,7 +3,9 @@ import Transport
 
 /// Budgets of the edge of one node. Full means a typed refusal, never growth.
 package struct EdgeLimits: Sendable {
-  package var connectionsMax = 4096
+  package var connectionsMax = 1024
+  /// What they hold of memory together; beyond, further ones are refused.
+  package var connectionBytesMax = 128 << 20
   /// Requests of clients that wait for the node, all connections together.
   package var requestsMax = 16_384
   /// Scans and lookups that the node works on; each may answer with 16 MiB. Others wait for their turn.

@@ -14,9 +14,11 @@ final class SocketPump {
   var isConnecting = false
   private(set) var isClosing = false
   private var buffer: UnsafeMutableRawBufferPointer
+  private let bufferBytesMin: Int
   private let bufferBytesMax: Int
-  /// The last receive filled the buffer: the next one gets a larger one.
+  /// The last receive filled the buffer: the next one gets a larger one. After a small one it gets a small one again.
   private var wasFull = false
+  private var wasSmall = false
 
   init(_ descriptor: Int32, ring: Ring, receive: Token, send: Token, bufferBytes: Int, bufferBytesMax: Int) {
     self.descriptor = descriptor
@@ -24,6 +26,7 @@ final class SocketPump {
     receiveToken = receive.rawValue
     sendToken = send.rawValue
     buffer = .allocate(byteCount: bufferBytes, alignment: 16)
+    bufferBytesMin = bufferBytes
     self.bufferBytesMax = bufferBytesMax
   }
 
@@ -37,20 +40,26 @@ final class SocketPump {
 
   func receive() {
     guard !isReceiving, !isClosing else { return }
-    if wasFull, buffer.count < bufferBytesMax {
-      let larger = min(buffer.count * 4, bufferBytesMax)
-      buffer.deallocate()
-      buffer = .allocate(byteCount: larger, alignment: 16)
-    }
+    if wasFull, buffer.count < bufferBytesMax { replaceBuffer(min(buffer.count * 4, bufferBytesMax)) }
+    if wasSmall, buffer.count > bufferBytesMin { replaceBuffer(bufferBytesMin) }
     isReceiving = true
     ring.receive(descriptor, into: buffer, expectingNothing: !wasFull, token: receiveToken)
   }
+
+  private func replaceBuffer(_ count: Int) {
+    buffer.deallocate()
+    buffer = .allocate(byteCount: count, alignment: 16)
+  }
+
+  /// Of memory.
+  var heldBytes: Int { buffer.count }
 
   /// The bytes that came; valid until the next `receive`. Empty: the end, or an error.
   func received(_ result: Int32) -> UnsafeRawBufferPointer {
     isReceiving = false
     guard result > 0, !isClosing else { return UnsafeRawBufferPointer(start: nil, count: 0) }
     wasFull = Int(result) == buffer.count
+    wasSmall = Int(result) < bufferBytesMin / 2
     return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<Int(result)])
   }
 

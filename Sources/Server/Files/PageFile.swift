@@ -1,3 +1,4 @@
+import DequeModule
 import Glibc
 import Node
 import Primitives
@@ -19,6 +20,9 @@ final class PageFile {
   private let sealer: Sealer?
   private var reads = SlotTable<Read>()
   private var scrubs = ScrubReads(.pageScrub)
+  /// Orders that wait until fewer reads are in flight: each read has a buffer.
+  private var waitingReads: Deque<PageRead> = []
+  private static let readsMax = 256
   private var writes = SlotTable<Write>()
   private var superblock: Write?
   private var freeBuffers: [IOBuffer] = []
@@ -61,6 +65,11 @@ final class PageFile {
   // MARK: - Orders
 
   func read(_ order: PageRead) {
+    guard reads.count < Self.readsMax else { return waitingReads.append(order) }
+    begin(order)
+  }
+
+  private func begin(_ order: PageRead) {
     let buffer = freeBuffers.popLast() ?? IOBuffer(count: order.count)
     let transfer = Transfer(reading: buffer.memory.bytes, from: file.descriptor, at: order.fileOffset)
     let slot = reads.insert(Read(order: order, buffer: buffer, transfer: transfer))
@@ -112,11 +121,13 @@ final class PageFile {
       return .goesOn
     case .complete:
       reads.remove(slot)
+      beginWaiting()
       pagesRead += 1
       sealer?.openInPlace(.page, read.buffer.memory.bytes)
       return .page(read.order, read.buffer)
     case .failed(let errno):
       reads.remove(slot)
+      beginWaiting()
       recycle(read.buffer)
       return .readFailed(read.order, errno: errno)
     }
@@ -128,6 +139,10 @@ final class PageFile {
       sealer?.openInPlace(.page, buffer.memory.bytes)
     }
     return outcome
+  }
+
+  private func beginWaiting() {
+    if let order = waitingReads.popFirst() { begin(order) }
   }
 
   func recycle(_ buffer: IOBuffer) {
@@ -190,5 +205,7 @@ final class PageFile {
     result < 0 ? .event(.failed(.sync, errno: -result)) : .event(.synced)
   }
 
-  var inFlight: Int { reads.count + scrubs.count + writes.count + (superblock == nil ? 0 : 1) }
+  var inFlight: Int {
+    reads.count + waitingReads.count + scrubs.count + writes.count + (superblock == nil ? 0 : 1)
+  }
 }
