@@ -70,14 +70,29 @@ extension Node {
     }
   }
 
+  /// Bytes that there is memory for, beside the answers of this turn and what is printed of others.
+  private var answerRoom: Int { settings.limits.answerBytesMax - answerBytes - requests.partialBytes }
+
+  private static let shortPageBytes = 64 << 10
+
+  private func noRoomForAnswers() -> Reply {
+    statistics.overloaded += 1
+    return Reply(.overloaded)
+  }
+
   private func performEncoded(
     _ operation: Operation, _ partial: inout PartialRead
   ) throws(PageMissing) -> Reply {
     let present = replica.presentVersion
+    // A page of a scan can always be a short one.
+    let room = operation.isScan ? max(answerRoom, Self.shortPageBytes) : answerRoom
+    guard room > 0 else { return noRoomForAnswers() }
     let outcome = try reads.bytes.withBytes { raw throws(PageMissing) in
       try replica.machine.read(
-        raw, present: present, store: store, progress: &partial.progress, into: &partial.body)
+        raw, present: present, store: store, progress: &partial.progress,
+        bytesMax: operation.isStreamed ? min(room, settings.limits.streamPageBytes) : room, into: &partial.body)
     }
+    if outcome == .noRoom { return noRoomForAnswers() }
     var reply = Reply(status: 200, body: partial.body)
     if let refusal = outcome.refusal(table: operation.table) { return Reply(Problem(refusal, of: operation)) }
     switch outcome {
@@ -92,6 +107,25 @@ extension Node {
     default: break
     }
     return reply
+  }
+}
+
+extension Operation {
+  fileprivate var isScan: Bool {
+    switch self {
+    case .scan: true
+    case .snapshot(_, let read): read.isScan
+    default: false
+    }
+  }
+
+  /// One page of a stream of rows.
+  fileprivate var isStreamed: Bool {
+    switch self {
+    case .scan(let query): query.lines
+    case .snapshot(_, let read): read.isStreamed
+    default: false
+    }
   }
 }
 

@@ -76,6 +76,7 @@ extension Node {
 
   func answer(_ origin: Origin, _ reply: Reply) {
     statistics.replies += 1
+    answerBytes += reply.body.count
     switch origin {
     case .client(let id): effects.replies.append((id, reply))
     case .peer(_, let id): send(.forwardReply(id: id, .answered(reply)), to: origin)

@@ -62,8 +62,11 @@ extension Node {
   package func ownStatus() -> NodeStatus {
     NodeStatus(
       node: settings.me.node, version: settings.version, state: stateName, limits: limitsNow(),
-      replicas: [replicaStatus()], disk: diskStatus, scrub: scrubStatus)
+      replicas: [replicaStatus()], disk: diskStatus, scrub: scrubStatus, memory: memory)
   }
+
+  /// Entries that the table of pages has now.
+  package var pageTableEntries: Int { store.tablePages }
 
   package var diskStatus: DiskStatus {
     let pages = store.statistics
@@ -182,6 +185,7 @@ struct ClusterView {
     json.add("replicas", status.replicas.map(replicaJSON))
     json.add("disk", json: diskJSON(status.disk))
     json.add("scrub", json: scrubJSON(status.scrub))
+    json.add("memory", json: memoryJSON(status.memory))
     return json.finish()
   }
 
@@ -207,6 +211,13 @@ struct ClusterView {
     json.add("free_bytes", disk.free)
     json.add("log_bytes", disk.log)
     if disk.limit == 0 { json.add("limit_bytes", nil) } else { json.add("limit_bytes", disk.limit) }
+    return json.finish()
+  }
+
+  private func memoryJSON(_ memory: MemoryStatus) -> [UInt8] {
+    var json = JSONObjectWriter()
+    json.add("resident_bytes", memory.resident)
+    json.add("budget_bytes", memory.budget)
     return json.finish()
   }
 

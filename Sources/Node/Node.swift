@@ -75,6 +75,9 @@ package final class Node {
   var scrub: ScrubState
   /// How much of `NodeLimits.applyBytesMax` this turn has left.
   var applyRoom: Int
+  var memory = MemoryStatus()
+  /// Of the answers of this turn.
+  var answerBytes = 0
   /// What the journal was last told to be held by every voter.
   var heldTold = LogIndex.zero
   /// What the journal was last told to be committed.
@@ -135,6 +138,7 @@ package final class Node {
     case .scrubReadFailed(let read, let errno): scrubReadFailed(read, errno)
     case .drainRequested: drain()
     case .closeRequested: close()
+    case .memoryMeasured(let status): memory = status
     case .turnEnded: endTurn()
     }
   }
@@ -184,6 +188,7 @@ package final class Node {
       tellShortage()
     }
     applyRoom = settings.limits.applyBytesMax
+    answerBytes = 0
     reportDrained()
     sendOutboxes()
   }

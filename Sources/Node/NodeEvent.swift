@@ -20,6 +20,8 @@ package enum NodeEvent {
   case pageReadFailed(PageID, errno: Int32)
   /// The same of a scrubbing read; its bytes come by `scrubbed` otherwise.
   case scrubReadFailed(ScrubRead, errno: Int32)
+  /// What the process uses of memory, now and then, for whoever asks how the node is.
+  case memoryMeasured(MemoryStatus)
   /// Stop gracefully: hand over leadership, take no new requests.
   case drainRequested
   /// After draining: make everything durable and seal the log; `isClosed` tells when.

@@ -46,6 +46,10 @@ package struct NodeLimits: Sendable {
   package var requestsMax = 16_384
   /// Bytes that they hold.
   package var requestBytesMax = 96 << 20
+  /// Bytes of answers in one turn, those included that wait for a page. Beyond, reads are refused, and pages of scans end sooner.
+  package var answerBytesMax = 256 << 20
+  /// Bytes of one page of a stream: its reader asks for the next when it has taken most of it.
+  package var streamPageBytes = 1 << 20
   /// What one turn applies: bytes of commands, and `Node.commandCost` for each. About 2 ms, so that heartbeats, votes and requests
   /// go on while much is to be applied. A command is applied whole, one in any case.
   package var applyBytesMax = 2 << 20

@@ -389,6 +389,7 @@ extension NodeStatus {
     for replica in replicas { replica.encode(into: &writer) }
     for bytes in [disk.data, disk.garbage, disk.free, disk.log, disk.limit] { writer.writeVarint(bytes) }
     scrub.encode(into: &writer)
+    for bytes in [memory.resident, memory.budget] { writer.writeVarint(bytes) }
   }
   init(from reader: inout ByteReader) throws(DecodeError) {
     let node = NodeID(UInt32(truncatingIfNeeded: try reader.readVarint()))
@@ -405,6 +406,8 @@ extension NodeStatus {
     disk.log = try reader.readVarint()
     disk.limit = try reader.readVarint()
     scrub = try ScrubStatus(from: &reader)
+    memory.resident = try reader.readVarint()
+    memory.budget = try reader.readVarint()
   }
 }
 

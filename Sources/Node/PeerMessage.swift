@@ -37,9 +37,10 @@ package struct NodeStatus: Equatable, Sendable {
   package var replicas: [ReplicaStatus]
   package var disk: DiskStatus
   package var scrub: ScrubStatus
+  package var memory: MemoryStatus
   package init(
     node: NodeID, version: String, state: String, limits: [String], replicas: [ReplicaStatus],
-    disk: DiskStatus = DiskStatus(), scrub: ScrubStatus = ScrubStatus()
+    disk: DiskStatus = DiskStatus(), scrub: ScrubStatus = ScrubStatus(), memory: MemoryStatus = MemoryStatus()
   ) {
     self.node = node
     self.version = version
@@ -48,6 +49,7 @@ package struct NodeStatus: Equatable, Sendable {
     self.replicas = replicas
     self.disk = disk
     self.scrub = scrub
+    self.memory = memory
   }
 }
 
@@ -63,6 +65,17 @@ package struct DiskStatus: Equatable, Sendable {
   package var limit: UInt64 = 0
 
   package init() {}
+}
+
+/// What a node uses of memory, and may use, in bytes. The driver tells it: 0 until it has.
+package struct MemoryStatus: Equatable, Sendable {
+  package var resident: UInt64
+  package var budget: UInt64
+
+  package init(resident: UInt64 = 0, budget: UInt64 = 0) {
+    self.resident = resident
+    self.budget = budget
+  }
 }
 
 package struct ReplicaStatus: Equatable, Sendable {

@@ -77,6 +77,8 @@ struct RequestTable {
   private var free: [Int] = []
   private(set) var count = 0
   private(set) var bytes = 0
+  /// Of answers that are printed in part.
+  private(set) var partialBytes = 0
   private let countMax: Int
   private let bytesMax: Int
   private let boot: UInt64
@@ -125,12 +127,15 @@ struct RequestTable {
 
   mutating func setPartial(_ partial: PartialRead, of handle: RequestHandle) {
     guard holds(handle) else { return }
+    partialBytes += partial.body.count
     slots[handle.slot].request?.partial = partial
   }
 
   /// What a read has printed, and nobody else holds: it goes on in the same memory.
   mutating func takePartial(of handle: RequestHandle) -> PartialRead? {
-    holds(handle) ? slots[handle.slot].request?.partial.take() : nil
+    guard holds(handle), let partial = slots[handle.slot].request?.partial.take() else { return nil }
+    partialBytes -= partial.body.count
+    return partial
   }
 
   mutating func shorten(_ handle: RequestHandle, to deadline: Instant) {
@@ -144,6 +149,7 @@ struct RequestTable {
     free.append(handle.slot)
     count -= 1
     bytes -= request.operation.byteCount
+    partialBytes -= request.partial?.body.count ?? 0
     return request
   }
 

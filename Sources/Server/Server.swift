@@ -68,6 +68,8 @@ package final class Server {
   private var busyUntil = Instant.zero
   private static let busyTime = Nanoseconds.milliseconds(1)
   let startedAt: Instant
+  let memoryBudget: MemoryBudget
+  private var measuresMemoryAt = Instant.zero
   var turns: UInt64 = 0
   private(set) var checkpoints = CheckpointTimes()
 
@@ -86,6 +88,7 @@ package final class Server {
 
   init(_ parts: ServerParts) {
     configuration = parts.configuration
+    memoryBudget = MemoryBudget(parts.configuration)
     ring = parts.ring
     log = parts.log
     node = parts.node
@@ -141,6 +144,7 @@ package final class Server {
       for link in links { link.tick(now) }
     }
     clients.sweep()
+    if now >= measuresMemoryAt { measureMemory() }
     if now >= node.nextDeadline { step(.tick) }
     inbox.take(into: &events)
     for event in events { step(event) }
@@ -151,6 +155,13 @@ package final class Server {
     // What the followers have to make durable comes first: answers wait for it.
     for link in links { link.flush() }
     clients.flush()
+  }
+
+  /// Once a second, if there is a turn.
+  private func measureMemory() {
+    measuresMemoryAt = now + .seconds(1)
+    let budget = memoryBudget.bytes(pages: node.pageTableEntries)
+    step(.memoryMeasured(MemoryStatus(resident: ProcessUsage.residentBytes(), budget: budget)))
   }
 
   func step(_ event: NodeEvent) { node.step(event, at: now, into: &effects) }

@@ -100,6 +100,12 @@ struct FrameArenas {
 extension Store {
   static func tableCapacity(for pageCount: UInt32) -> Int { max(1024, Int(pageCount).roundedUpToPowerOfTwo) }
 
+  /// Entries that the page table has for a file of so many pages.
+  package static func tablePages(for pages: UInt64) -> Int { max(1024, Int(pages).roundedUpToPowerOfTwo) }
+
+  /// Entries that the page table has now.
+  package var tablePages: Int { tableCount }
+
   /// Makes the table and the bitmaps reach page `last`.
   func growTable(through last: Int) {
     guard last >= tableCount else { return }

@@ -83,7 +83,7 @@ enum PeerSamples {
         shard: ShardID(2), role: "follower", term: Term(4), leader: nil, commitIndex: LogIndex(10),
         appliedIndex: LogIndex(9), lastIndex: LogIndex(11), heldByAll: LogIndex(8), stateHash: nil, rows: 0,
         logBytes: 0, logBytesMax: 0),
-    ], disk: disk, scrub: scrub)
+    ], disk: disk, scrub: scrub, memory: MemoryStatus(resident: 6, budget: 129))
 
   private static var scrub: ScrubStatus {
     var scrub = ScrubStatus()
@@ -183,7 +183,8 @@ private func encoded(_ messages: [PeerMessage]) -> [UInt8] {
     let disk: [UInt8] = [1, 2, 3, 0x80, 1, 5]
     // Running, percent, passes, damage, rewritten, 9 s since the last pass.
     let scrub: [UInt8] = [2, 42, 0xAC, 2, 2, 1, 1, 0x80, 0xB4, 0xC4, 0xC3, 0x21]
-    let expected = head + node + limits + leader + state + follower + disk + scrub
+    let memory: [UInt8] = [6, 0x81, 1]
+    let expected = head + node + limits + leader + state + follower + disk + scrub + memory
     #expect(encoded([.statusReply(id: 1, PeerSamples.status)]) == expected.withLength())
   }
 

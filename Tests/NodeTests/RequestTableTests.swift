@@ -24,6 +24,22 @@ import Testing
     #expect(table.count == 1)
   }
 
+  @Test func whatIsPrintedInPartIsCountedUntilItIsTakenOrGone() throws {
+    var table = RequestTable(countMax: 4, bytesMax: 10_000, boot: 1)
+    let inserted = [table.insert(request()), table.insert(request())]
+    let handles = try inserted.map { try #require($0) }
+    for handle in handles { table.setPartial(PartialRead(body: Array(repeating: 1, count: 100)), of: handle) }
+    #expect(table.partialBytes == 200)
+    let taken = table.takePartial(of: handles[0])
+    #expect(taken?.body.count == 100 && table.partialBytes == 100)
+    let again = table.takePartial(of: handles[0])
+    #expect(again == nil && table.partialBytes == 100)
+    for handle in handles { _ = table.remove(handle) }
+    #expect(table.partialBytes == 0)
+    let late = table.takePartial(of: handles[1])
+    #expect(late == nil && table.partialBytes == 0)
+  }
+
   @Test func aLaterStartsHandlesAreOthers() {
     var handles: Set<RequestHandle> = []
     for boot in [UInt64(1), 2, 0xFFFF, 0x1_0000] {

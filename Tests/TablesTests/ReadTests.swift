@@ -1,3 +1,4 @@
+import Foundation
 import Primitives
 import Store
 import Testing
@@ -102,6 +103,38 @@ import Testing
     let keys = (10..<30).map { "\"\($0)\"" }.joined(separator: ",")
     #expect(try shard.lookup("{\"table\":\"simple\",\"keys\":[\(keys)]}").outcome == .tooLarge)
     #expect(ReadOutcome.tooLarge.refusal(table: "simple")?.limit == TableLimits.pageBytesMax)
+  }
+
+  @Test func aPageEndsWhereItsRoomDoesAndALookupSaysSo() throws {
+    var shard = Shard()
+    let table = try shard.create(simple)
+    let value = String(repeating: "x", count: 1000)
+    for row in 10..<30 { _ = try shard.put(table, "\(row)", "{\"v\":\"\(value)\"}") }
+    func read(_ request: [UInt8], _ bytesMax: Int) throws -> (outcome: ReadOutcome, json: String) {
+      var progress = ReadProgress()
+      var out: [UInt8] = []
+      let outcome = try request.withBytes { (raw) throws(PageMissing) in
+        try shard.machine.read(
+          raw, present: Timestamp(shard.version), store: shard.disk.store, progress: &progress, bytesMax: bytesMax,
+          into: &out)
+      }
+      return (outcome, text(out))
+    }
+    for (room, rows) in [(1, 1), (3300, 3), (1 << 20, 20)] {
+      let page = try read(try scanRequest(table, [:]), room)
+      #expect(page.json.components(separatedBy: "\"k\"").count - 1 == rows, "\(room)")
+      guard case .rows(let cursor) = page.outcome else {
+        Issue.record("\(page.outcome)")
+        continue
+      }
+      #expect((cursor == nil) == (rows == 20))
+    }
+    var writer = ReadWriter()
+    try bytes("{\"table\":\"simple\",\"keys\":[\"10\",\"11\",\"12\"]}").withBytes { (raw) throws(Refusal) in
+      try writer.lookup(json: raw, catalog: shard.machine.catalog)
+    }
+    #expect(try read(writer.bytes, 3000) == (.noRoom, ""))
+    #expect(try read(writer.bytes, 4000).outcome == .rows(cursor: nil))
   }
 
   /// Runs a read to its end; `change` is made after so many misses.

@@ -113,13 +113,16 @@ import Transport
     let scrub = NodeList.Scrub(
       state: "running", percent: 42, passes: 3, finishedSecondsAgo: 75, damageFound: 7, damageRewritten: 6)
     let nodes = [
-      NodeList.Node(id: "n1", address: "https://a:1", version: "0.1", state: "up", replicas: [replica], scrub: scrub),
+      NodeList.Node(
+        id: "n1", address: "https://a:1", version: "0.1", state: "up", replicas: [replica], scrub: scrub,
+        memory: NodeList.Memory(resident: 1536, budget: 4 << 20)),
       NodeList.Node(id: "n3", address: "https://c:1", version: nil, state: "down", replicas: []),
     ]
     let lines = Status.lines(.init(cluster: cluster, nodes: nodes, json: ""))
     #expect(lines[0] == "cluster demo  degraded, survives no further failure")
     #expect(lines.contains { $0.contains("leader") && $0.contains("00ff") && $0.contains("2.0 KiB") })
     #expect(lines.contains { $0.contains("42 %") && $0.contains("1 min 15 s ago") && $0.hasSuffix("7          6") })
+    #expect(lines.contains { $0.hasPrefix("n1") && $0.contains("1.5 KiB") && $0.contains("4.0 MiB") })
     #expect(lines.last == "- n3 does not answer")
   }
 }

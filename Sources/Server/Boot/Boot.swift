@@ -38,7 +38,7 @@ package enum Boot {
   package static let version = "0.1.0"
 
   package static func start(
-    _ configuration: Configuration, log: Logger, limits: EdgeLimits = EdgeLimits()
+    _ configuration: Configuration, log: Logger, limits: EdgeLimits? = nil
   ) throws(StartRefusal) -> Server {
     let signals = try reading { () throws(SystemError) in try SignalReader() }
     let identity = try readIdentity(configuration)
@@ -74,11 +74,15 @@ package enum Boot {
         "applied": "\(node.appliedIndex)", "milliseconds": "\((ring.now() - began).rawValue / 1_000_000)",
       ])
     if let encryption { log.info("encryption", metadata: encryption.metadata) }
+    let budget = MemoryBudget(configuration)
+    log.info("memory budget", metadata: budget.metadata(pages: node.pageTableEntries))
+    var edge = EdgeLimits()
+    budget.apply(to: &edge)
     let hello = Hello(
       cluster: identity.cluster, node: configuration.node, to: configuration.node, incarnation: found.incarnation,
       boot: boot.number, nonce: boot.nonce)
     return try assemble(
-      configuration, identity, contexts, ring, peers, directory, encryption, node, hello, signals, log, limits)
+      configuration, identity, contexts, ring, peers, directory, encryption, node, hello, signals, log, limits ?? edge)
   }
 
   /// Everything that `start` checks before it changes something. For `--check`.
@@ -160,7 +164,11 @@ package enum Boot {
     settings.raft.leases = configuration.leases
     settings.historyRetention = configuration.historyRetention
     settings.scrubEvery = configuration.scrubEvery
+    let memoryBudget = MemoryBudget(configuration)
+    memoryBudget.apply(to: &settings)
     let budget = DiskBudget(limit: configuration.diskLimit)
+    var journalSettings = budget.journal
+    memoryBudget.apply(to: &journalSettings)
     settings.limits.checkpointLogBytes = min(settings.limits.checkpointLogBytes, budget.logBytesMax / 4)
     settings.limits.diskBytesMax = configuration.diskLimit
     let frames = Int(configuration.memory) / Store.pageBytes
@@ -171,7 +179,7 @@ package enum Boot {
     do throws(OpenRefusal) {
       return try Node.open(
         settings, identity: found, boot: start.boot, opened: start.opened, files: directory, storeLimits: limits,
-        journalSettings: budget.journal, now: now)
+        journalSettings: journalSettings, now: now)
     } catch { throw directory.refusal(error) }
   }
 

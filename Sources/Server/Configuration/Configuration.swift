@@ -19,6 +19,8 @@ package struct Configuration: Sendable {
   package var pin = false
   /// Memory for pages, in bytes.
   package var memory: UInt64 = 256 << 20
+  /// Of clients and other nodes, at once.
+  package var connections = 1024
   package var leases = true
   /// How long the loop polls before it sleeps while clients work; zero: never.
   package var busyPoll = Nanoseconds.microseconds(200)
@@ -102,6 +104,7 @@ package struct Configuration: Sendable {
     case .lanes: lanes = try parseCount(text, in: 1...1024)
     case .pin: pin = try parseSwitch(text)
     case .memory: memory = try parseMemory(text)
+    case .connections: connections = try parseCount(text, in: 16...65_536)
     case .leases: leases = try parseSwitch(text)
     case .busyPoll: busyPoll = try parseBusyPoll(text)
     case .historyRetention: historyRetention = try parseRetention(text)
@@ -281,6 +284,7 @@ extension Configuration {
       case .lanes: String(lanes)
       case .pin: pin ? "on" : "off"
       case .memory: formatSize(memory)
+      case .connections: String(connections)
       case .leases: leases ? "on" : "off"
       case .busyPoll: busyPoll == .zero ? "off" : "\(busyPoll.rawValue / 1000)us"
       case .historyRetention: historyRetention == .zero ? "off" : formatTime(historyRetention)

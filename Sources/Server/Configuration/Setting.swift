@@ -1,6 +1,6 @@
 /// The settings of a node, by the names that the file, the environment and the flags use.
 package enum Setting: String, CaseIterable, Sendable {
-  case cluster, node, address, data, ca, certificate, key, peers, cores, lanes, pin, memory, leases
+  case cluster, node, address, data, ca, certificate, key, peers, cores, lanes, pin, memory, connections, leases
   case busyPoll = "busy-poll"
   case historyRetention = "history-retention"
   case scrubEvery = "scrub-every"

@@ -19,6 +19,15 @@ struct ProcessUsage {
     do throws(SystemError) { openDescriptors = UInt64(max(0, try FileSystem.list("/proc/self/fd").count - 1)) } catch {}
   }
 
+  /// Bytes.
+  static func residentBytes() -> UInt64 {
+    var usage = ProcessUsage(memoryOnly: ())
+    usage.readMemory()
+    return usage.residentBytes
+  }
+
+  private init(memoryOnly: ()) {}
+
   private mutating func readMemory() {
     guard let fields = try? Self.fields("/proc/self/statm"), fields.count > 1 else { return }
     let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))

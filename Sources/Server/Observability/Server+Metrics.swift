@@ -1,5 +1,6 @@
 import Node
 import Primitives
+import Ring
 import Transport
 
 extension Server {
@@ -141,6 +142,7 @@ extension Server {
     page.counter("http_probes_total", "Requests of /healthz, /readyz and /metrics.", counters.probes)
     page.counter("tokens_verified_total", "Signatures of tokens checked.", clients.authenticator.tokensVerified)
     page.gauge("http_requests_pending", "Requests that wait for the node.", UInt64(clients.pending.count))
+    page.gauge("connection_bytes", "Memory that connections hold, about.", UInt64(clients.heldBytes))
     page.gauge("http_waiting_bytes", "Bytes of answers that clients have not taken.", UInt64(clients.waitingBytes))
     page.histogram(
       "http_request_seconds", "Time from a request's head to its reply.", by: "kind",
@@ -164,6 +166,14 @@ extension Server {
   private func addProcess(_ page: inout Exposition) {
     let usage = ProcessUsage()
     page.gauge("process_resident_memory_bytes", "Memory in use.", usage.residentBytes)
+    let budget = memoryBudget
+    page.gauge("memory_budget_bytes", "What the process may use of memory.", budget.bytes(pages: node.pageTableEntries))
+    page.gauge(
+      "memory_budget_part_bytes", "The parts of that.",
+      by: budget.parts(pages: node.pageTableEntries).map { ("part=\"\($0.name)\"", $0.bytes) })
+    let heap = Allocator.usage
+    page.gauge("heap_bytes", "What the allocator has from the system; pages have memory of their own.", heap.bytes)
+    page.gauge("heap_free_bytes", "Of that, what nobody uses.", heap.freeBytes)
     page.gauge("process_virtual_memory_bytes", "Address space in use.", usage.virtualBytes)
     page.gauge("process_open_fds", "Open descriptors.", usage.openDescriptors)
     page.gauge("process_max_fds", "Limit of open descriptors.", usage.descriptorsMax)

@@ -13,6 +13,8 @@ package enum ReadOutcome: Hashable, Sendable {
   case schemaChanged
   /// The lookup's rows are more than a page may have.
   case tooLarge
+  /// The lookup's rows are more than there is memory for now.
+  case noRoom
   /// The versions of that time are dropped already, or were never kept.
   case snapshotTooOld(horizon: Timestamp)
   /// No command has this version yet.
@@ -27,10 +29,10 @@ package enum ReadOutcome: Hashable, Sendable {
     }
   }
 
-  /// The refusal to answer with; nil when there is JSON.
+  /// The refusal to answer with; nil when there is JSON, or no room for it.
   package func refusal(table: String?) -> Refusal? {
     switch self {
-    case .row, .rows: nil
+    case .row, .rows, .noRoom: nil
     case .rowNotFound: Refusal(.rowNotFound, "There is no row with this key.", table: table)
     case .tableNotFound: RowOutcome.tableNotFound.refusal(table: table)
     case .schemaChanged: RowOutcome.schemaChanged.refusal(table: table)
@@ -78,6 +80,7 @@ package enum ReadOutcome: Hashable, Sendable {
     case .snapshotInFuture(let present):
       tag = 9
       version = present.rawValue
+    case .noRoom: tag = 10
     }
     writer.write(ReadOutcome.formatVersion)
     writer.write(tag)
@@ -103,6 +106,7 @@ package enum ReadOutcome: Hashable, Sendable {
     case 7: self = .malformed
     case 8: self = .snapshotTooOld(horizon: version)
     case 9: self = .snapshotInFuture(present: version)
+    case 10: self = .noRoom
     default: throw .invalid("an unknown answer to a read")
     }
   }

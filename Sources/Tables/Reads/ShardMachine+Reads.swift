@@ -40,10 +40,11 @@ package struct ReadProgress: Sendable {
 extension ShardMachine {
   /// Answers one read (`ReadWriter`), appending JSON to `out`. When it throws, load the page and call it again with the
   /// same `progress` and with `out` as it was left. When there is no JSON to give, `out` is as before. `present` is the
-  /// version of the last command applied.
+  /// version of the last command applied. Of a scan, rows of `bytesMax` bytes at most are printed, and one in any case; a
+  /// lookup of more finds `.noRoom`.
   package func read(
     _ request: UnsafeRawBufferPointer, present: Timestamp, store: Store, progress: inout ReadProgress,
-    into out: inout [UInt8]
+    bytesMax: Int = TableLimits.pageBytesMax, into out: inout [UInt8]
   ) throws(PageMissing) -> ReadOutcome {
     let view: ReadView
     do throws(DecodeError) { view = try ReadView(request) } catch { return .malformed }
@@ -53,13 +54,14 @@ extension ShardMachine {
     let endsHere = isStale && view.kind == .scan && progress.rows > 0
     if progress.start == nil || isStale && !endsHere { progress.restart(at: start, changes, present) }
     out.removeLast(out.count - progress.end)
-    let outcome = try answer(view, present, store, endsHere, &progress, &out)
+    let room = PageRoom(bytesMax: min(bytesMax, TableLimits.pageBytesMax), endsHere: endsHere)
+    let outcome = try answer(view, present, store, room, &progress, &out)
     if !outcome.isSuccess { out.removeLast(out.count - start) }
     return outcome
   }
 
   private func answer(
-    _ view: ReadView, _ present: Timestamp, _ store: Store, _ endsHere: Bool, _ progress: inout ReadProgress,
+    _ view: ReadView, _ present: Timestamp, _ store: Store, _ room: PageRoom, _ progress: inout ReadProgress,
     _ out: inout [UInt8]
   ) throws(PageMissing) -> ReadOutcome {
     if let refusal = refusal(of: view.snapshot, present) { return refusal }
@@ -68,8 +70,8 @@ extension ShardMachine {
     guard let read = TableRead(view, table, shard, store) else { return .malformed }
     switch view.kind {
     case .get: return try read.get(&out)
-    case .lookup: return try read.lookup(&progress, &out)
-    case .scan: return try read.scan(endsHere, &progress, &out)
+    case .lookup: return try read.lookup(room, &progress, &out)
+    case .scan: return try read.scan(room, &progress, &out)
     }
   }
 }
@@ -82,6 +84,13 @@ extension ShardMachine {
     let horizon = totals.history.isKept ? totals.history.horizon : present
     return snapshot < horizon ? .snapshotTooOld(horizon: horizon) : nil
   }
+}
+
+/// How much of the answer there is room for.
+private struct PageRoom {
+  let bytesMax: Int
+  /// For no more rows than are there.
+  let endsHere: Bool
 }
 
 /// The head of a read. Valid as long as its bytes.
@@ -160,7 +169,9 @@ private struct TableRead {
     return try store.get(shard, key)
   }
 
-  func lookup(_ progress: inout ReadProgress, _ out: inout [UInt8]) throws(PageMissing) -> ReadOutcome {
+  func lookup(
+    _ room: PageRoom, _ progress: inout ReadProgress, _ out: inout [UInt8]
+  ) throws(PageMissing) -> ReadOutcome {
     var reader = reader
     guard let count = number(&reader, UInt16.self) else { return .malformed }
     let start = progress.start ?? 0
@@ -172,6 +183,7 @@ private struct TableRead {
       if i > 0 { out.append(UInt8(ascii: ",")) }
       if let value { print(key, value, &out) } else { append("null", to: &out) }
       if out.count - start > TableLimits.pageBytesMax { return .tooLarge }
+      if out.count - start > room.bytesMax { return .noRoom }
       progress.completed(out)
     }
     guard reader.isAtEnd else { return .malformed }
@@ -180,7 +192,7 @@ private struct TableRead {
   }
 
   func scan(
-    _ endsHere: Bool, _ progress: inout ReadProgress, _ out: inout [UInt8]
+    _ room: PageRoom, _ progress: inout ReadProgress, _ out: inout [UInt8]
   ) throws(PageMissing) -> ReadOutcome {
     var reader = reader
     guard let flags = number(&reader, UInt8.self), let limit = number(&reader, UInt32.self),
@@ -192,8 +204,9 @@ private struct TableRead {
     range.lower = Array(lower)
     range.upper = Array(upper)
     let page = ScanPage(
-      table: table, columns: columns, range: range, asLines: flags & ReadFormat.lines != 0, limit: Int(limit))
-    if endsHere { return .rows(cursor: page.end(progress, &out)) }
+      table: table, columns: columns, range: range, asLines: flags & ReadFormat.lines != 0, limit: Int(limit),
+      bytesMax: room.bytesMax)
+    if room.endsHere { return .rows(cursor: page.end(progress, &out)) }
     if let snapshot { return .rows(cursor: try page.fill(try SnapshotCursor(snapshot), &progress, &out)) }
     return .rows(cursor: try page.fill(try store.cursor(shard), &progress, &out))
   }
@@ -227,6 +240,7 @@ private struct ScanPage {
   let range: KeyRange
   let asLines: Bool
   let limit: Int
+  let bytesMax: Int
 
   /// Appends rows until the range, the limit or the page's bytes are at their end. Returns where to go on.
   func fill(
@@ -238,7 +252,7 @@ private struct ScanPage {
     var isOnRow = try seek(cursor, progress)
     while isOnRow, try isInRange(cursor) {
       if progress.rows < limit { try appendRow(cursor, isFirst: progress.rows == 0, &out) }
-      if progress.rows == limit || (progress.rows > 0 && out.count - start > TableLimits.pageBytesMax) {
+      if progress.rows == limit || (progress.rows > 0 && out.count - start > bytesMax) {
         out.removeLast(out.count - progress.end)
         isCut = true
         break

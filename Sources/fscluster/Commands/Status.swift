@@ -82,7 +82,7 @@ struct Status: ParsableCommand {
     }
     lines += Humane.table(table, right: [5, 6, 8, 9])
     lines.append("")
-    lines += disks(report.nodes) + scrubs(report.nodes)
+    lines += disks(report.nodes) + scrubs(report.nodes) + memory(report.nodes)
     lines.append(cluster.limits.isEmpty ? "Nothing limits now." : "Limits now:")
     lines += cluster.limits.map { "- " + $0 }
     return lines
@@ -116,6 +116,15 @@ struct Status: ParsableCommand {
       ])
     }
     return table.count > 1 ? Humane.table(table, right: [2, 3, 4, 5, 6]) + [""] : []
+  }
+
+  private static func memory(_ nodes: [NodeList.Node]) -> [String] {
+    var table = [["memory", "resident", "budget"]]
+    for node in nodes {
+      guard let memory = node.memory else { continue }
+      table.append([node.id, Humane.bytes(memory.resident), Humane.bytes(memory.budget)])
+    }
+    return table.count > 1 ? Humane.table(table, right: [1, 2]) + [""] : []
   }
 
   private static func tolerance(_ failures: Int) -> String {

@@ -28,6 +28,8 @@ struct NodeList: Codable, Equatable {
     var disk: Disk?
     /// Nil when it did not answer.
     var scrub: Scrub?
+    /// Nil when it did not answer.
+    var memory: Memory?
   }
 
   /// How far a node has read its disk again.
@@ -47,6 +49,17 @@ struct NodeList: Codable, Equatable {
       case finishedSecondsAgo = "finished_seconds_ago"
       case damageFound = "damage_found"
       case damageRewritten = "damage_rewritten"
+    }
+  }
+
+  /// Bytes of a node's memory.
+  struct Memory: Codable, Equatable {
+    var resident: UInt64
+    var budget: UInt64
+
+    enum CodingKeys: String, CodingKey {
+      case resident = "resident_bytes"
+      case budget = "budget_bytes"
     }
   }
 
