@@ -14,7 +14,7 @@ struct MixedScenario {
   static let drivers = 3
   static let visitors = 6
   static let diskLimit: UInt64 = 2 << 30
-  static let settings = ["memory: 64MiB", "disk-limit: 2GiB"]
+  static let settings = ["memory: 64MiB", "connections: 128", "disk-limit: 2GiB"]
 
   static let budgetMax = 1.05
   static let growthMax = 1.05

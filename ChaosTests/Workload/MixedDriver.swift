@@ -146,7 +146,10 @@ final class MixedDriver {
   }
 
   private func scan(from key: Int) {
-    let request = MixedRows.lines(from: name(key), limit: key < MixedRows.smallKeys ? 500 : 8)
+    let isSmall = key < MixedRows.smallKeys
+    var request = MixedRows.lines(from: name(key), limit: isSmall ? 500 : 8)
+    // Behind the small rows stand the next driver's largest ones.
+    if isSmall { request.path += "&end=\(number)-t" }
     send("scan", request) { [self] response in check(response) }
   }
 
