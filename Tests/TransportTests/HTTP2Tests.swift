@@ -261,4 +261,37 @@ import Testing
     #expect(pair.responses.count == 20)
     #expect(budget.usedBytes == 0)
   }
+
+  @Test func aBodyThatWasReadIsGivenBackBeforeItsAnswer() throws {
+    let budget = BodyBudget(limitBytes: 1 << 20)
+    let pair = Pair(budget: budget)
+    var open: [StreamHandle] = []
+    pair.answer = { session, handle, _ in
+      #expect(session.request(handle)?.body.count == 50_000)
+      session.dropBody(handle)
+      open.append(handle)
+    }
+    for _ in 0..<5 { try pair.submit(.post, "/x", body: [UInt8](repeating: 1, count: 50_000)) }
+    pair.run()
+    #expect(open.count == 5)
+    #expect(budget.usedBytes == 0)
+    for handle in open { pair.server.http2?.respond(handle, "ok", pair.head) }
+    pair.run()
+    #expect(pair.responses.count == 5)
+    #expect(budget.usedBytes == 0)
+  }
+
+  @Test func aConnectionAtRestGivesItsBuffersBackAndGoesOn() throws {
+    let pair = Pair()
+    let large = String(repeating: "x", count: 200_000)
+    pair.answer = { session, handle, head in session.respond(handle, large, head) }
+    try pair.submit(.get, "/1")
+    pair.run()
+    #expect(pair.server.heldBytes > 100_000)
+    pair.server.releaseSpare()
+    #expect(pair.server.heldBytes <= 2 * 4096)
+    try pair.submit(.post, "/2", body: [UInt8](repeating: 1, count: 50_000))
+    pair.run()
+    #expect(pair.responses.count == 2)
+  }
 }
