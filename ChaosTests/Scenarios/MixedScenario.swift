@@ -183,8 +183,10 @@ struct MixedScenario {
     tell(tally)
     let answers = tally.answered.values.reduce(0, +)
     report.add("\(Self.name)/answered", Double(answers), "requests", .atLeast(Double(minutes * 60)))
-    report.add("\(Self.name)/refused", Double(tally.refused.values.reduce(0, +)), "requests")
-    report.add("\(Self.name)/unanswered", Double(tally.sent - tally.ended + tally.unknown), "requests", .atMost(0))
+    report.add("\(Self.name)/refused", Double(tally.refused.values.reduce(0, +) - tally.unanswered), "requests")
+    report.add(
+      "\(Self.name)/unanswered", Double(tally.sent - tally.ended + tally.unanswered + tally.unknown),
+      "requests", .atMost(0))
     report.add("\(Self.name)/wrong", Double(tally.wrong.count), "answers", .atMost(0))
   }
 

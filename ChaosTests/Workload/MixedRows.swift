@@ -114,6 +114,8 @@ struct MixedRows {
   static func lines(from key: String, limit: UInt64) -> ClientRequest {
     var request = ClientRequest(.get, "/v1/tables/\(table)/rows?start=\(key)&limit=\(limit)")
     request.headers = [Header("accept", "application/x-ndjson")]
+    // Thousands of pages may have to come from the disk, on a machine with other work.
+    (request.attemptMilliseconds, request.timeoutMilliseconds) = (60_000, 120_000)
     return request
   }
 }

@@ -13,6 +13,8 @@ struct MixedTally: Sendable {
   var ended = 0
   /// Nobody knows whether they were executed.
   var unknown = 0
+  /// No node gave an answer in time.
+  var unanswered = 0
   /// Answers that should not have been, rows that are not as they were written.
   var wrong: [String] = []
 
@@ -22,23 +24,33 @@ struct MixedTally: Sendable {
     sent += other.sent
     ended += other.ended
     unknown += other.unknown
+    unanswered += other.unanswered
     wrong += other.wrong
   }
 
   /// Takes in how a request ended; the answer, if there is one.
   mutating func take(_ kind: String, _ result: Result<ClientResponse, ClientError>) -> ClientResponse? {
     ended += 1
+    if case .failure(let error) = result {
+      unanswered += 1
+      return note(kind, error.description)
+    }
     switch Ending(result) {
     case .answered(let response):
       answered[kind, default: 0] += 1
       return response
-    case .notExecuted(let reason):
-      refused["\(kind): \(String(reason.prefix(100)).replacing(/[0-9]+/, with: "N"))", default: 0] += 1
+    case .notExecuted(let reason): return note(kind, reason)
     case .unknown(let reason):
       unknown += 1
       wrong.append("\(kind): unknown: \(reason)")
     case .surprising(let reason): wrong.append("\(kind): \(reason)")
     }
+    return nil
+  }
+
+  /// Numbers and addresses differ from case to case.
+  private mutating func note(_ kind: String, _ reason: String) -> ClientResponse? {
+    refused["\(kind): \(String(reason.prefix(100)).replacing(/[0-9]+/, with: "N"))", default: 0] += 1
     return nil
   }
 
