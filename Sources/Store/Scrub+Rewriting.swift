@@ -1,5 +1,8 @@
 // A page whose copy on the disk is damaged, and whose content is in memory, gets another place: it is made dirty with its parents,
 // as if it had been changed, and the next checkpoint writes it. After two checkpoints no superblock leads to the old place.
+//
+// A page that has moved to another key since the order to read it (a long value that is kept as an older version) is not found, and
+// counts as lost.
 
 import Primitives
 
