@@ -69,10 +69,9 @@ final class Harness {
     var pagesOrderedMax = 0
     /// Reads of the log that were performed.
     var readCount = 0
-    /// Scrubbing reads: when they were ordered; some fail, some wait.
+    /// Scrubbing reads, and when they were ordered; all fail if wanted.
     var scrubs: [(read: ScrubRead, at: Instant)] = []
     var failsScrubs = false
-    var holdsPageReads = false
     var notices: [Notice] = []
     var replies: [(id: UInt64, reply: Reply)] = []
     var drained = false
@@ -200,7 +199,7 @@ final class Harness {
     for order in effects.checkpoint { performCheckpoint(order, machine) }
     machine.pagesOrderedMax = max(machine.pagesOrderedMax, effects.pageReads.count)
     for read in effects.scrubReads { performScrub(read, machine) }
-    for read in effects.pageReads where !machine.holdsPageReads {
+    for read in effects.pageReads {
       let start = Int(read.fileOffset)
       let bytes = Array(machine.files.pages[start..<start + read.count])
       bytes.withUnsafeBytes { machine.node.pageLoaded(read, bytes: $0, at: now, into: &machine.effects) }
