@@ -89,6 +89,8 @@ package enum ScrubOutcome: Equatable, Sendable {
   case rewritten
   /// Nothing leads there any more.
   case gone
+  /// It has moved in its tree: the next pass meets it again.
+  case later
   /// The node serves no more.
   case fatal
 }
@@ -273,6 +275,7 @@ extension Node {
       room.mayHaveChanged = true
       effects.notices.append(.scrubDamage(damage.description, .rewritten))
     case .notNeeded: effects.notices.append(.scrubDamage(damage.description, .gone))
+    case .elsewhere: effects.notices.append(.scrubDamage(damage.description, .later))
     case .impossible: stopForDamage(damage.description)
     }
   }

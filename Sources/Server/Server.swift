@@ -321,6 +321,7 @@ package final class Server {
     case .mending: log.error("scrubbing found damage", metadata: metadata)
     case .rewritten: log.warning("damage is rewritten from memory, to another place", metadata: metadata)
     case .gone: log.info("damage is gone: nothing leads to it any more", metadata: metadata)
+    case .later: log.warning("damage is left to the next pass of scrubbing: its page has moved", metadata: metadata)
     case .fatal: log.error("scrubbing found damage that this node cannot mend", metadata: metadata)
     }
   }

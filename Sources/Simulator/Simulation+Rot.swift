@@ -53,7 +53,7 @@ extension Simulation {
     switch outcome {
     case .mending: counters.count(.rotFound)
     case .rewritten: counters.count(.rotRewritten)
-    case .gone: break
+    case .gone, .later: break
     case .fatal: fail("a page that is in memory is rewritten", "\(machine.id): \(text)")
     }
   }

@@ -1,8 +1,8 @@
 // A page whose copy on the disk is damaged, and whose content is in memory, gets another place: it is made dirty with its parents,
 // as if it had been changed, and the next checkpoint writes it. After two checkpoints no superblock leads to the old place.
 //
-// A page that has moved to another key since the order to read it (a long value that is kept as an older version) is not found, and
-// counts as lost.
+// A page that has moved to another key since the order to read it (a long value that is kept as an older version) is not found under
+// the old one: the next pass meets it again.
 
 import Primitives
 
@@ -12,6 +12,8 @@ package enum PageRewrite: Equatable, Sendable {
   case rewritten
   /// It was freed or changed meanwhile: nothing leads to the old place any more.
   case notNeeded
+  /// It is no longer on the way to its key: another pass finds it where it is now.
+  case elsewhere
   /// Its content is not in memory, or not what its pointer says either.
   case impossible
 }
@@ -56,7 +58,7 @@ extension Store {
       _ = makeWayDirty(tree, shard, key, downTo: expected.level)
       return .rewritten
     }
-    return .impossible
+    return .elsewhere
   }
 
   private func rewrite(
@@ -64,13 +66,13 @@ extension Store {
   ) throws(PrepareFailure) -> PageRewrite {
     guard let piece = isSoundInMemory(expected) else { return .impossible }
     let tree = try preparedTree(shard)
-    guard tree.pointee.height > 0 else { return .impossible }
+    guard tree.pointee.height > 0 else { return .elsewhere }
     try missing { () throws(PageMissing) in
       try withKey(key) { key throws(PageMissing) in try pinPath(tree, key, forDelete: false) }
     }
     let leaf = path[0].page
     let (index, found) = key.withUnsafeBytes { leaf.find($0) }
-    guard found, let part = part(of: leaf, index, expected.page) else { return .impossible }
+    guard found, let part = part(of: leaf, index, expected.page) else { return .elsewhere }
     pin(piece)
     try reserve(1, keepsFree: limits.deleteHeadroomPages)
     let dirty = makeWayDirty(tree, shard, key, downTo: 0)

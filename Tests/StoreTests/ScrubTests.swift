@@ -308,6 +308,24 @@ import Testing
     #expect(!harness.store.isBatchOpen)
   }
 
+  /// The row is overwritten, and what it was is kept under another key, after its damage was found and before it is mended.
+  @Test func aLongValueThatHasMovedIsRewrittenByTheNextPass() throws {
+    let harness = try file(rows: 300)
+    let value = try #require(
+      try pass(harness).reads.first { if case .overflow(shard, numbered(0)) = $0.target { true } else { false } })
+    harness.disk.flip(Int(value.fileOffset) + 500, mask: 1)
+    let damage = try #require(try pass(harness).damages.first)
+    let old = try #require(try harness.get(numbered(0)))
+    try harness.replace(numbered(0), by: bytes("new"), keepingOldAs: bytes("kept"))
+    #expect(try rewrite(harness, damage) == .elsewhere)
+    let again = try #require(try pass(harness).damages.first)
+    #expect(again.page == value.page)
+    #expect(try rewrite(harness, again) == .rewritten)
+    try harness.checkpoint()
+    #expect(try harness.verify().findings.isEmpty && pass(harness).damages.isEmpty)
+    #expect(try harness.get(bytes("kept")) == old)
+  }
+
   @Test func withoutRoomNothingIsRewrittenYet() throws {
     var limits = defaultLimits()
     limits.framesMax = 256
