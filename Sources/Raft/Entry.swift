@@ -132,6 +132,15 @@ package struct RestoredGroup: Sendable {
     self.entries = entries
   }
 
+  /// No other member votes, or did when an entry of the log was written.
+  func hasOnlyVoter(_ member: Member) -> Bool {
+    func isAlone(_ configuration: Configuration) -> Bool {
+      configuration.voters == [member] && configuration.outgoing.isEmpty
+    }
+    guard isAlone(configuration) else { return false }
+    return configurations.allSatisfy { (try? Configuration(decoding: $0.payload)).map(isAlone) ?? false }
+  }
+
   /// A new group on one of its founders: an empty log, and the configuration not yet in it (index zero).
   package static func founding(_ configuration: Configuration) -> RestoredGroup {
     RestoredGroup(

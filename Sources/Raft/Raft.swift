@@ -109,7 +109,8 @@ package final class RaftGroup {
   /// The latest time handed in.
   var clock: Instant
   var random: SeededRandom
-  /// Since this replica started, so that it keeps promises that it forgot: until then neither a vote nor a campaign.
+  /// Since this replica started, so that it keeps promises that it forgot: until then neither a vote nor a campaign. The only voter
+  /// that a group ever had, as far as its log goes back, has promised nobody anything: it need not wait.
   let quarantineUntil: Instant
   /// The promise to the leader heard from last: until then no vote, except when a leader asked for the election.
   var stickyUntil: Instant
@@ -135,7 +136,8 @@ package final class RaftGroup {
     announcedTerm = restored.hardState.term
     clock = now
     self.random = random
-    quarantineUntil = now + settings.electionTimeoutMin
+    let isAlone = restored.hasOnlyVoter(me)
+    quarantineUntil = isAlone ? now : now + settings.electionTimeoutMin
     stickyUntil = .zero
     electionTimeout = settings.electionTimeoutMin
     electionDeadline = .never
@@ -143,6 +145,7 @@ package final class RaftGroup {
     for entry in restored.configurations { adopt(entry) }
     forgetConfigurations(appliedThrough: restored.committedIndex)
     resetElectionTimer()
+    if isAlone { electionDeadline = now }
   }
 }
 

@@ -109,6 +109,16 @@ import Testing
     #expect(node.node.failure?.text.contains("errno 5") == true)
   }
 
+  /// It has promised nobody anything. One of several may have.
+  @Test(arguments: [1, 3]) func theOnlyVoterLeadsAtOnceAndOneOfSeveralWaits(nodes: Int) throws {
+    let world = try Harness(nodes)
+    _ = try world.elect()
+    for index in 0..<nodes { try world.restart(index) }
+    let start = world.now
+    _ = try world.elect()
+    #expect((world.now - start <= .milliseconds(20)) == (nodes == 1))
+  }
+
   @Test func aFollowerIsFedWithWhatItsLeadersStartLeftOnDisk() throws {
     let world = try Harness(3, limits: limits(recovered: 0))
     world.isolated = [3]
