@@ -52,6 +52,7 @@ let package = Package(
     // ground
     .target(name: "CLinux"),
     .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CNuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     target("Primitives", ["CLinux"]),
@@ -67,7 +68,7 @@ let package = Package(
     target("Node", ["Primitives", "Raft", "Journal", "Store", "Tables", deque], hot),
 
     // edge
-    target("Ring", ["Primitives", "CLinux", "CURing"]),
+    target("Ring", ["Primitives", "CLinux", "CURing", "CNuma"]),
     target("Transport", ["Primitives", "CLinux", "COpenSSL", "CNghttp2"]),
     target("Sealing", ["Primitives", "COpenSSL"]),
 

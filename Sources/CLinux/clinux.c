@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "clinux.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <malloc.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -147,6 +149,7 @@ int64_t fs_file_system_magic(const char *path) {
 }
 
 int fs_signalfd(const void *mask) { return signalfd(-1, (const sigset_t *)mask, SFD_CLOEXEC); }
+int fs_processor(void) { return sched_getcpu(); }
 int fs_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }
 
 void fs_malloc_settings(int mapped_from, int trimmed_from) {

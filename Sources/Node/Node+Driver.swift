@@ -45,6 +45,9 @@ extension Node {
   package var journalStatistics: JournalStatistics { journal.statistics }
   package var storeStatistics: StoreStatistics { store.statistics }
   package var storeRoom: StoreRoom { store.room }
+  /// How near the memory of pages is to the processor that asks.
+  package var frameNearness: (near: Int, resident: Int) { store.limits.memory.nearness() }
+
   /// Rot would not lose the page: a tree leads to it, and it is in memory as it is on the disk.
   package func isCleanInMemory(_ page: PageID) -> Bool { store.isCleanInMemory(page) }
   /// For observers of the simulation.

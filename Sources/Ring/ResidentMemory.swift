@@ -7,6 +7,8 @@ import Primitives
 /// A kernel clears a huge page when it is touched first, which takes as long as hundreds of rows. So the next `bytesAhead` are
 /// cleared before they are wanted, by the kernel's own workers: the ring carries the order, and nobody waits for its end. What
 /// is wanted sooner is cleared at its first touch; a kernel that refuses any of it costs speed, nothing else.
+///
+/// On a machine of several nodes of memory it is taken from the one that is asked for, as long as that has any.
 package final class ResidentMemory: @unchecked Sendable {
   /// So much of what was not handed out yet is resident or on its way.
   package static let bytesAhead = 16 << 20
@@ -26,7 +28,7 @@ package final class ResidentMemory: @unchecked Sendable {
   private let ring: Ring?
 
   /// `byteCount` bytes at most are going to be used. For one thread, that which makes it.
-  package init(byteCount: Int) {
+  package init(byteCount: Int, node: Int = MemoryNodes.current) {
     precondition(byteCount > 0, "memory has bytes")
     self.byteCount = byteCount
     mappedBytes = byteCount + Self.hugePageBytes
@@ -37,6 +39,7 @@ package final class ResidentMemory: @unchecked Sendable {
     self.mapping = mapping
     start = mapping.alignedUp(toMultipleOf: Self.hugePageBytes)
     _ = madvise(start, byteCount, Self.hugePages)
+    MemoryNodes.prefer(node, for: UnsafeMutableRawBufferPointer(start: start, count: byteCount))
     do throws(RingRefusal) { ring = try Ring(entries: 8) } catch { ring = nil }
     orderAhead()
   }
@@ -50,6 +53,9 @@ package final class ResidentMemory: @unchecked Sendable {
     orderAhead(of: count)
     return start + handedOut
   }
+
+  /// What was taken so far.
+  package var handedOutBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: handedOut) }
 
   private func orderAhead(of count: Int = 0) {
     guard let ring else { return }

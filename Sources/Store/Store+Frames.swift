@@ -36,13 +36,17 @@ package struct FrameMemory: Sendable {
   /// Any bytes, aligned to `alignment`.
   package var allocate: @Sendable (_ byteCount: Int, _ alignment: Int) -> UnsafeMutableRawPointer
   package var deallocate: @Sendable (_ chunk: UnsafeMutableRawPointer, _ byteCount: Int) -> Void
+  /// Of some pages of the system, spread over all chunks, how many are near the processor that asks, and how many were looked at.
+  package var nearness: @Sendable () -> (near: Int, resident: Int)
 
   package init(
     allocate: @escaping @Sendable (_ byteCount: Int, _ alignment: Int) -> UnsafeMutableRawPointer,
-    deallocate: @escaping @Sendable (_ chunk: UnsafeMutableRawPointer, _ byteCount: Int) -> Void
+    deallocate: @escaping @Sendable (_ chunk: UnsafeMutableRawPointer, _ byteCount: Int) -> Void,
+    nearness: @escaping @Sendable () -> (near: Int, resident: Int) = { (0, 0) }
   ) {
     self.allocate = allocate
     self.deallocate = deallocate
+    self.nearness = nearness
   }
 
   /// The allocator of the language.
@@ -51,7 +55,7 @@ package struct FrameMemory: Sendable {
 }
 
 /// Frames of 16 KiB, in chunks of 2 MiB that are aligned to 2 MiB. Free frames are a list that runs through them.
-struct FrameArenas {
+package struct FrameArenas {
   private let memory: FrameMemory
   private var chunks: [(start: UnsafeMutableRawPointer, byteCount: Int)] = []
   private var free: UnsafeMutableRawPointer?
@@ -61,14 +65,14 @@ struct FrameArenas {
 
   static let chunkFrames = 128
 
-  init(_ limits: StoreLimits) {
+  package init(_ limits: StoreLimits) {
     framesMax = limits.framesMax
     memory = limits.memory
     while allocatedCount < min(limits.framesAtStart, framesMax) { grow() }
   }
 
   /// A frame with any bytes in it, or nil when all are in use.
-  mutating func take() -> UnsafeMutableRawPointer? {
+  package mutating func take() -> UnsafeMutableRawPointer? {
     if free == nil { grow() }
     guard let frame = free else { return nil }
     free = frame.load(as: UnsafeMutableRawPointer?.self)
@@ -76,7 +80,7 @@ struct FrameArenas {
     return frame
   }
 
-  mutating func give(_ frame: UnsafeMutableRawPointer) {
+  package mutating func give(_ frame: UnsafeMutableRawPointer) {
     frame.storeBytes(of: free, as: UnsafeMutableRawPointer?.self)
     free = frame
     freeCount += 1

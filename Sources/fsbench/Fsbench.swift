@@ -25,6 +25,6 @@ struct Fsbench: ParsableCommand {
     commandName: "fsbench", abstract: "Measures each layer of FileStore beside a reference on this machine.",
     subcommands: [
       DiskCommand.self, LogCommand.self, EngineCommand.self, RecoveryCommand.self, APICommand.self, KeysCommand.self,
-      CheckpointCommand.self, EncryptionCommand.self,
+      CheckpointCommand.self, EncryptionCommand.self, MemoryCommand.self,
     ])
 }

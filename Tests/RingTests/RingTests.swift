@@ -169,6 +169,19 @@ func results(of tokens: Set<UInt64>, on ring: Ring) -> [UInt64: Int32] {
     #expect(first.load(as: UInt8.self) == 1)
   }
 
+  /// On a machine of one node all memory is near; on others what is touched here is, unless the node is full.
+  @Test func memoryForPagesIsNear() {
+    #expect(MemoryNodes.count >= 1 && MemoryNodes.stay(on: MemoryNodes.current))
+    let memory = ResidentMemory(byteCount: 8 << 20)
+    _ = memory.take(4 << 20).initializeMemory(as: UInt8.self, repeating: 1, count: 4 << 20)
+    let (near, resident) = MemoryNodes.nearness(of: memory.handedOutBytes, to: MemoryNodes.current)
+    #expect(resident >= 128 && near == resident)
+    let untouched = ResidentMemory(byteCount: 512 << 20)
+    let far = untouched.take(256 << 20)
+    let found = MemoryNodes.nearness(of: UnsafeRawBufferPointer(start: far + (128 << 20), count: 64 << 20), to: 0)
+    #expect(found.resident == 0)
+  }
+
   @Test func memoryForPagesIsThereBeforeItIsWanted() {
     let (part, ahead) = (2 << 20, ResidentMemory.bytesAhead)
     let memory = ResidentMemory(byteCount: 4 * ahead)

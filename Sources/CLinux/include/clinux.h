@@ -42,6 +42,9 @@ int64_t fs_file_system_magic(const char *path);
 int fs_signalfd(const void *mask);
 int fs_eventfd(void);
 
+/// The processor that runs the calling thread; -1 when it cannot be told.
+int fs_processor(void);
+
 // ---- <malloc.h>, which Glibc's module leaves out ----
 
 /// Fixes from which size on blocks are mappings of their own, and how much may stay free at the heap's end; one arena.

@@ -72,6 +72,9 @@ extension Server {
     page.gauge("store_pages_resident", "Pages in memory.", UInt64(store.residentPages))
     page.gauge("store_pages_dirty", "Pages changed since the last checkpoint began.", UInt64(store.dirtyPages))
     page.gauge("store_frame_bytes", "Memory for pages.", UInt64(store.frameBytes))
+    let nearness = node.frameNearness
+    page.gauge("store_memory_looked_at", "Parts of that memory that were looked at.", UInt64(nearness.resident))
+    page.gauge("store_memory_near", "Those of them on the processor's own NUMA node.", UInt64(nearness.near))
     let disk = node.diskStatus
     page.gauge("disk_data_bytes", "Pages of the newest trees.", disk.data)
     page.gauge("disk_garbage_bytes", "Pages that only checkpoints still need.", disk.garbage)
