@@ -220,10 +220,11 @@ struct Replay {
   private mutating func takeCommitted(_ slot: Int) {
     guard let take else { return }
     while isTaking, let entry = kept[slot].nextCommitted {
+      // Part of it may be applied even if it is for later as a whole.
+      hasTaken = true
       isTaking = take(shards.logs[slot].shard, entry)
       guard isTaking else { return }
       kept[slot].takeNext()
-      hasTaken = true
     }
   }
 

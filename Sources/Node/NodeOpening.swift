@@ -117,7 +117,7 @@ extension Node {
     do throws(JournalRefusal) {
       return try recoverJournal(
         files, identity: identity, checkpoints: [checkpoint], opened: opened, entriesBytesMax: bytesMax,
-        take: { _, entry in early.take(entry) })
+        take: { $0 == shard && early.take($1) })
     } catch { throw .journal(error) }
   }
 
