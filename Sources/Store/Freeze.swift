@@ -9,7 +9,8 @@ extension Store {
   /// What is there now becomes the checkpoint's, and the next epoch begins.
   func freeze() {
     changeCount &+= 1
-    space.pointee.trim()
+    // A page of a discarded tree still names children that are freed already: they stay below the end until it is gone itself.
+    if !mayHaveDiscarded { space.pointee.trim() }
     for state in shardStates where state.pointee.touched == epoch { writeRecord(of: state) }
     moveBitmaps()
     checkpoint.superblock = superblockOfNow()
