@@ -143,7 +143,8 @@ struct Worker {
     let index = from + random.below(UInt64(same) - from + 1)
     if index > 0, random.chance(1, outOf: 2) {
       harness.commit(shard, index, term: newest.entries[Int(index) - 1].term.rawValue)
-    } else if random.chance(1, outOf: 2) {
+    }
+    if random.chance(1, outOf: 2) {
       let hardState = random.chance(1, outOf: 2) ? state.hardState : nil
       let kept = harness.checkpoints[ShardID(shard)]?.hardState
       harness.checkpoint(shard, index, hardState: hardState ?? kept)
