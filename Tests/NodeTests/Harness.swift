@@ -91,7 +91,7 @@ final class Harness {
   private var boots: UInt64 = 0
   private var requests: UInt64 = 0
   private let limits: NodeLimits
-  private let room: Room
+  var room: Room
   private let retention: Nanoseconds
 
   /// Memory and log of each node, and whether it scrubs.
