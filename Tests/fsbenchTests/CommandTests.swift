@@ -100,6 +100,12 @@ func figures(_ arguments: [String]) throws -> [PrintedFigure] {
     }
   }
 
+  @Test func framesAreMeasuredBesideMalloc() throws {
+    let found = try figures(["memory", "--memory", "8", "--rounds", "1"])
+    #expect(found.map(\.name) == ["frames/exchange/latency", "frames/near"])
+    #expect(found.map(\.reference) == ["malloc", "bar"] && found.allSatisfy { $0.value > 0 && $0.ratio ?? 0 > 0 })
+  }
+
   @Test func theLogIsNotMeasuredInMemory() throws {
     let result = try run(["engine", "--rows", "1000", "--rounds", "1", "--directory", "/dev/shm"])
     #expect(result.exitCode == 2 && result.lines.isEmpty)
