@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "clinux.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -8,7 +8,8 @@ import Primitives
 /// cleared before they are wanted, by the kernel's own workers: the ring carries the order, and nobody waits for its end. What
 /// is wanted sooner is cleared at its first touch; a kernel that refuses any of it costs speed, nothing else.
 ///
-/// On a machine of several nodes of memory it is taken from the one that is asked for, as long as that has any.
+/// On a machine of several nodes of memory it is taken from the one that is asked for, as long as that has any: without a word from
+/// the one near the processor that makes it. The thread is not kept there: who wants that keeps the process there.
 package final class ResidentMemory: @unchecked Sendable {
   /// So much of what was not handed out yet is resident or on its way.
   package static let bytesAhead = 16 << 20

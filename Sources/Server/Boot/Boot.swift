@@ -173,9 +173,7 @@ package enum Boot {
     settings.limits.diskBytesMax = configuration.diskLimit
     let frames = Int(configuration.memory) / Store.pageBytes
     var limits = StoreLimits(framesMax: frames, pagesMax: budget.pages)
-    let memoryNode = MemoryNodes.current
-    MemoryNodes.stay(on: memoryNode)
-    let memory = ResidentMemory(byteCount: frames * Store.pageBytes, node: memoryNode)
+    let memory = ResidentMemory(byteCount: frames * Store.pageBytes)
     limits.memory = FrameMemory(
       allocate: { count, _ in memory.take(count) }, deallocate: { _, _ in },
       nearness: { MemoryNodes.nearness(of: memory.handedOutBytes, to: MemoryNodes.current) })
